@@ -1,0 +1,30 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    pool: "forks",
+    projects: [
+      { extends: true, test: { name: "house", include: ["test/house/**/*.test.ts"] } },
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/house/**", "test/threads/**", "test/cli/**"],
+          testTimeout: 60_000,
+        },
+      },
+      {
+        // Spinning workers share two cores: one such file at a time.
+        extends: true,
+        test: {
+          name: "threads",
+          include: ["test/threads/**/*.test.ts", "test/cli/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
