@@ -1,0 +1,106 @@
+import { PAGE_BYTES, PAGE_SHIFT } from "../memory/address.js";
+import { assert } from "../memory/assert.js";
+import type { SharedMemory } from "../memory/shared-memory.js";
+
+/** Pages to one 32-bit word of the log. */
+const WORD_PAGES = 32;
+
+/** Bytes of a log that covers guest addresses below `end`; a whole number of 64-bit words, as vhost's users read it. */
+export function logBytes(end: number): number {
+  return Math.ceil(end / PAGE_BYTES / 64) * 8;
+}
+
+/**
+ * The vhost dirty log: bit p is page p of 4096 bytes of guest physical space, lowest bit first, holes included
+ * (VHOST_SET_LOG_BASE, VHOST_PAGE_SIZE).
+ *
+ * The relay *marks*, after the bytes are written; the migration *takes*, before it copies them. Marks are unconditional
+ * read-modify-writes: testing a bit before setting it loses pages (README, Decisions).
+ */
+export class DirtyLog {
+  readonly memory: SharedMemory;
+  /** Byte offset of the first word. */
+  readonly offset: number;
+  /** Pages it covers; marks beyond them are a mistake of the caller. */
+  readonly pageCount: number;
+
+  /** Covers guest addresses below `end`, in `logBytes(end)` bytes at `offset`. */
+  constructor(memory: SharedMemory, offset: number, end: number) {
+    assert(offset % 4 === 0 && offset + logBytes(end) <= memory.byteLength, "the log lies inside its memory");
+    this.memory = memory;
+    this.offset = offset;
+    this.pageCount = Math.ceil(end / PAGE_BYTES);
+  }
+
+  /** Marks every page of `bytes` bytes at guest address `address`; returns the number of read-modify-writes it took. */
+  markRange(address: number, bytes: number): number {
+    if (bytes === 0) return 0;
+    const first = Math.floor(address / PAGE_BYTES);
+    const last = Math.floor((address + bytes - 1) / PAGE_BYTES);
+    assert(first >= 0 && last < this.pageCount, "marked pages lie inside the log");
+    const firstWord = Math.floor(first / WORD_PAGES);
+    const lastWord = Math.floor(last / WORD_PAGES);
+    for (let word = firstWord; word <= lastWord; word++) {
+      const from = word === firstWord ? first % WORD_PAGES : 0;
+      const to = word === lastWord ? last % WORD_PAGES : WORD_PAGES - 1;
+      this.memory.setBits32(this.offset + word * 4, bitsBetween(from, to));
+    }
+    return lastWord - firstWord + 1;
+  }
+
+  /**
+   * Takes every mark and adds it to `bitmap` (same format); returns the number of pages taken.
+   *
+   * Each word is tested plainly first: a mark that the test misses stays for the next round, and the last round runs
+   * when nobody marks any more. Each mark is handed out once. Throws when `bitmap` is shorter than the log.
+   */
+  take(bitmap: Uint32Array): number {
+    const words = Math.ceil(this.pageCount / WORD_PAGES);
+    assert(bitmap.length >= words, "the bitmap covers the log");
+    let pages = 0;
+    for (let word = 0; word < words; word++) {
+      const at = this.offset + word * 4;
+      if (this.memory.read32(at) === 0) continue;
+      const bits = this.memory.takeBits32(at);
+      bitmap[word]! |= bits;
+      pages += bitCount(bits);
+    }
+    return pages;
+  }
+
+  /** Moves every mark into `next`, which whoever marks already uses: nothing is lost when a log grows or shrinks. */
+  moveTo(next: DirtyLog): void {
+    const bitmap = new Uint32Array(Math.ceil(this.pageCount / WORD_PAGES));
+    this.take(bitmap);
+    for (let word = 0; word < bitmap.length; word++) {
+      if (bitmap[word] === 0) continue;
+      assert(
+        (word + 1) * WORD_PAGES <= Math.ceil(next.pageCount / WORD_PAGES) * WORD_PAGES,
+        "no mark lies beyond the new log",
+      );
+      next.memory.setBits32(next.offset + word * 4, bitmap[word]!);
+    }
+  }
+}
+
+/** Bits `from` to `to` of a word, both included, as int32. */
+function bitsBetween(from: number, to: number): number {
+  return (-1 << from) & (-1 >>> (WORD_PAGES - 1 - to));
+}
+
+/** Number of set bits in a 32-bit word. */
+export function bitCount(word: number): number {
+  let v = word - ((word >>> 1) & 0x55555555);
+  v = (v & 0x33333333) + ((v >>> 2) & 0x33333333);
+  return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
+/** The page of a guest address, as an int32 frame. */
+export function pageOf(address: number): number {
+  return Math.floor(address / PAGE_BYTES);
+}
+
+/** log2 of the pages in one word, for loops that merge marks per word. */
+export const WORD_SHIFT = 5;
+/** log2 of the bytes that one word of the log covers. */
+export const WORD_BYTES_SHIFT = PAGE_SHIFT + WORD_SHIFT;
