@@ -24,6 +24,13 @@ export interface Segment {
   readonly deviceWritable: boolean;
 }
 
+/** Where the descriptors of a ring are: free plus in flight is its size, at every moment between two steps. */
+export interface Accounting {
+  readonly size: number;
+  readonly free: number;
+  readonly inFlight: number;
+}
+
 /** Columns of the private table, by descriptor. */
 const NEXT_FREE = 0;
 const COUNT = 1;
@@ -141,6 +148,17 @@ export class DriverRing {
     if (this.state.armed === 0) return;
     this.state.armed = 0;
     suppressCalls(this.areas, this.#eventIdx);
+  }
+
+  /** Counts descriptors one by one: free ones along the free list, the others by the chains that hold them. */
+  accounting(): Accounting {
+    let free = 0;
+    for (let index = this.state.freeHead; free < this.state.freeCount && index < this.areas.num; free++) {
+      index = this.#table[index * COLUMNS + NEXT_FREE]!;
+    }
+    let inFlight = 0;
+    for (let head = 0; head < this.areas.num; head++) inFlight += this.#table[head * COLUMNS + COUNT]!;
+    return { size: this.areas.num, free, inFlight };
   }
 
   /** All that outlives a step. */

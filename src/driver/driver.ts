@@ -1,0 +1,352 @@
+import { featureBit, VIRTIO_F_VERSION_1 } from "../layout/virtio-config.js";
+import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC, VRING_DESC } from "../layout/virtio-ring.js";
+import { assert } from "../memory/assert.js";
+import type { EventFd } from "../memory/bell.js";
+import type { GuestMemory } from "../memory/guest-memory.js";
+import type { Parts, Role } from "../memory/role.js";
+import { type Accounting, DriverRing, type Segment, writeDescriptor } from "../ring/driver-ring.js";
+import { faultReason, PeerFault } from "../ring/peer-fault.js";
+import { clearRings, type VringAreas } from "../ring/vring-areas.js";
+import { COUNTERS } from "../telemetry/counters.js";
+import { DRIVER_PHASES, type DriverTransport } from "../transport/driver-transport.js";
+import { hasFeature } from "../transport/features.js";
+import type { QueueLayout } from "./guest-layout.js";
+import type { Workload } from "./workload.js";
+
+/** What a driver is made of. */
+export interface DriverParts {
+  readonly transport: DriverTransport;
+  readonly guest: GuestMemory;
+  readonly layouts: readonly QueueLayout[];
+  readonly num: number;
+  readonly workload: Workload;
+  /** Requests in flight at most, in each queue. */
+  readonly depth: number;
+  /** Requests submitted together. */
+  readonly batch: number;
+  /** Whether to accept EVENT_IDX and INDIRECT_DESC when they are offered. */
+  readonly eventIdx: boolean;
+  readonly indirect: boolean;
+  /** Tells the device that chains are available; one for each queue. */
+  readonly kicks: readonly Pick<EventFd, "signal">[];
+  readonly counters: Float64Array;
+  /** Time in nanoseconds, for latencies. */
+  readonly now: () => number;
+  /** Takes each request's time from submission to completion, in nanoseconds. */
+  readonly recordLatency: (ns: number) => void;
+}
+
+/** A run of requests to do: numbers `first` to `first + count − 1` of a pass. */
+export interface Job {
+  readonly pass: number;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** How a job ended. */
+export interface JobResult {
+  readonly requests: number;
+  /** Requests that never came back. */
+  readonly lost: number;
+  /** Completions of requests that were not outstanding. */
+  readonly duplicated: number;
+  /** Requests that the device said it could not do. */
+  readonly refused: number;
+  /** What broke the device, if anything. */
+  readonly fault: string | undefined;
+}
+
+/** One queue of the driver. */
+interface DriverQueue {
+  readonly ring: DriverRing;
+  readonly kick: Pick<EventFd, "signal">;
+  /** By descriptor head: the slot of the request. */
+  readonly slotOfHead: Int32Array;
+  /** By slot: request number, and when it was submitted. */
+  readonly numbers: Float64Array;
+  readonly times: Float64Array;
+  /** Free slots, as a stack. */
+  readonly free: number[];
+}
+
+/** The guest's driver: initialises the device, submits requests, takes back and checks what was done. */
+export class Driver implements Role {
+  readonly name = "driver";
+  readonly state = {
+    /** 1 while there is a job. */
+    working: 0,
+    pass: 0,
+    first: 0,
+    count: 0,
+    submitted: 0,
+    completed: 0,
+    duplicated: 0,
+    refused: 0,
+  };
+  /** What broke the device or a queue, if anything. */
+  fault: string | undefined;
+  readonly #parts: DriverParts;
+  #queues: DriverQueue[] = [];
+
+  constructor(parts: DriverParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether requests can be submitted. */
+  get live(): boolean {
+    return this.#queues.length > 0;
+  }
+
+  /** Whether a device that could not be used was given up. */
+  get failed(): boolean {
+    return this.fault !== undefined || this.#parts.transport.state.phase === DRIVER_PHASES.failed;
+  }
+
+  /** Begins a job; the one before has ended. */
+  begin(job: Job): void {
+    assert(this.state.working === 0, "one job at a time");
+    if (job.first === 0) this.#parts.workload.begin(job.pass);
+    Object.assign(this.state, job, { working: 1, submitted: 0, completed: 0, duplicated: 0, refused: 0 });
+  }
+
+  /** Ends the job and says what came of it; requests that are still out count as lost. */
+  end(): JobResult {
+    const { state } = this;
+    state.working = 0;
+    return {
+      requests: state.completed,
+      lost: state.count - state.completed,
+      duplicated: state.duplicated,
+      refused: state.refused,
+      fault: this.fault,
+    };
+  }
+
+  /** Whether every request of the job has come back. */
+  get done(): boolean {
+    return this.state.completed === this.state.count;
+  }
+
+  step(): boolean {
+    if (this.failed) return false;
+    if (!this.live) return this.#initialise();
+    let moved = false;
+    for (const queue of this.#queues) {
+      queue.ring.disarm();
+      if (this.#complete(queue)) moved = true;
+    }
+    return (this.state.working === 1 && this.#submitAll()) || moved;
+  }
+
+  arm(): boolean {
+    let safe = true;
+    for (const queue of this.#queues) safe = this.#arm(queue.ring) && safe;
+    if (this.#parts.transport.needsReset()) this.#noteBrokenQueue();
+    return safe;
+  }
+
+  /** Where the descriptors of each ring are. */
+  accounting(): Accounting[] {
+    return this.#queues.map(({ ring }) => ring.accounting());
+  }
+
+  /** All that outlives a step. */
+  parts(): Parts[] {
+    const queues = this.#queues.flatMap((queue) => [
+      queue.ring.parts(),
+      { state: {}, tables: [queue.slotOfHead, queue.numbers] },
+    ]);
+    return [{ state: this.state, tables: [] }, this.#parts.transport.parts(), ...queues];
+  }
+
+  /** Goes through the eight steps (VIRTIO 1.3, 3.1.1), as far as the device has answered. */
+  #initialise(): boolean {
+    const { transport, workload, eventIdx, indirect } = this.#parts;
+    const moved = transport.advance();
+    if (transport.state.phase === DRIVER_PHASES.features) {
+      let wanted = featureBit(VIRTIO_F_VERSION_1) | workload.features;
+      if (eventIdx) wanted |= featureBit(VIRTIO_RING_F_EVENT_IDX);
+      if (indirect) wanted |= featureBit(VIRTIO_RING_F_INDIRECT_DESC);
+      const accepted = wanted & transport.offered();
+      if (hasFeature(accepted, VIRTIO_F_VERSION_1)) transport.negotiate(accepted);
+      else transport.fail();
+      return true;
+    }
+    if (transport.state.phase === DRIVER_PHASES.agreed) {
+      this.#setUpQueues();
+      transport.start();
+      return true;
+    }
+    if (transport.state.phase === DRIVER_PHASES.live) this.#queues = this.#makeQueues();
+    return moved;
+  }
+
+  #setUpQueues(): void {
+    const { transport, layouts, num } = this.#parts;
+    for (const [queue, layout] of layouts.entries()) {
+      clearRings(this.#areas(layout));
+      const { desc, avail, used } = layout;
+      transport.enableQueue(queue, {
+        size: num,
+        desc,
+        avail,
+        used,
+        lastAvailIdx: 0,
+        usedIdx: 0,
+        call: 0,
+        alwaysCall: false,
+      });
+    }
+  }
+
+  #makeQueues(): DriverQueue[] {
+    const { layouts, kicks, num, depth } = this.#parts;
+    const offered = this.#parts.transport.offered();
+    const eventIdx = this.#parts.eventIdx && hasFeature(offered, VIRTIO_RING_F_EVENT_IDX);
+    return layouts.map((layout, queue) => ({
+      ring: new DriverRing(this.#areas(layout), { eventIdx }),
+      kick: kicks[queue]!,
+      slotOfHead: new Int32Array(num),
+      numbers: new Float64Array(depth),
+      times: new Float64Array(depth),
+      free: Array.from({ length: depth }, (_, slot) => depth - 1 - slot),
+    }));
+  }
+
+  #areas({ desc, avail, used }: QueueLayout): VringAreas {
+    const { guest, num } = this.#parts;
+    const at = guest.locate(desc, 1)!;
+    const { memory } = at;
+    return {
+      num,
+      descMemory: memory,
+      desc: at.offset,
+      availMemory: memory,
+      avail: at.offset + (avail - desc),
+      usedMemory: memory,
+      used: at.offset + (used - desc),
+    };
+  }
+
+  /** Submits as many requests as there is room for, queue by queue, in batches. */
+  #submitAll(): boolean {
+    let moved = false;
+    for (const [number, queue] of this.#queues.entries()) moved = this.#submit(number, queue) || moved;
+    return moved;
+  }
+
+  #submit(number: number, queue: DriverQueue): boolean {
+    const { state } = this;
+    const { batch, now } = this.#parts;
+    const time = now();
+    let added = 0;
+    if (queue.free.length < Math.min(batch, state.count - state.submitted)) return false;
+    while (state.submitted < state.count && queue.free.length > 0) {
+      const request = state.first + state.submitted;
+      if (this.#parts.workload.isBarrier(request) && state.completed < state.submitted) break;
+      if (!this.#offer(number, queue, request, time)) break;
+      state.submitted += 1;
+      added += 1;
+      if (added % batch === 0) this.#publish(queue);
+    }
+    this.#publish(queue);
+    return added > 0;
+  }
+
+  /** Offers one request; false when the ring has no room for its chain. */
+  #offer(number: number, queue: DriverQueue, request: number, time: number): boolean {
+    const { workload, depth, indirect, transport } = this.#parts;
+    const { ring } = queue;
+    const slot = queue.free.at(-1)!;
+    const shared = number * depth + slot;
+    const useTable =
+      indirect && workload.chainLength > 1 && hasFeature(transport.offered(), VIRTIO_RING_F_INDIRECT_DESC);
+    if (ring.state.freeCount < (useTable ? 1 : workload.chainLength)) return false;
+    const chain = workload.prepare(request, shared);
+    const head = useTable ? this.#offerTable(ring, number, slot, chain) : ring.addChain(chain);
+    queue.free.pop();
+    queue.slotOfHead[head] = slot;
+    queue.numbers[slot] = request;
+    queue.times[slot] = time;
+    return true;
+  }
+
+  #offerTable(ring: DriverRing, number: number, slot: number, chain: readonly Segment[]): number {
+    const { guest, layouts } = this.#parts;
+    const { table } = layouts[number]!.slots[slot]!;
+    const place = guest.locate(table, chain.length * VRING_DESC.size)!;
+    for (let i = 0; i < chain.length; i++) {
+      writeDescriptor(place.memory, place.offset + i * VRING_DESC.size, chain[i]!, i + 1 < chain.length, i + 1);
+    }
+    return ring.addIndirect(table, chain.length);
+  }
+
+  #publish({ ring, kick }: DriverQueue): void {
+    if (!ring.publishAvail()) return;
+    this.#parts.counters[COUNTERS.kicks]! += 1;
+    kick.signal();
+  }
+
+  /** Takes every used chain, checks it, frees its slot; at most a queue's worth. */
+  #complete(queue: DriverQueue): boolean {
+    const { ring } = queue;
+    let time = 0;
+    let any = false;
+    for (let budget = ring.areas.num; budget > 0; budget--) {
+      const taken = this.#takeUsed(ring);
+      if (taken === "nothing") break;
+      any = true;
+      if (taken === "stranger") continue;
+      time ||= this.#parts.now();
+      this.#finish(queue, time);
+    }
+    return any;
+  }
+
+  /** "stranger": the device named a chain that is not outstanding, which is counted and skipped. */
+  #takeUsed(ring: DriverRing): "chain" | "stranger" | "nothing" {
+    try {
+      return ring.takeUsed() ? "chain" : "nothing";
+    } catch (error) {
+      this.#note(error);
+      return this.fault === undefined ? "stranger" : "nothing";
+    }
+  }
+
+  #finish(queue: DriverQueue, time: number): void {
+    const { state } = this;
+    const { workload, depth, counters, recordLatency } = this.#parts;
+    const slot = queue.slotOfHead[queue.ring.used.id]!;
+    const number = this.#queues.indexOf(queue);
+    if (!workload.finish(queue.numbers[slot]!, number * depth + slot, queue.ring.used.len)) state.refused += 1;
+    recordLatency(time - queue.times[slot]!);
+    queue.free.push(slot);
+    state.completed += 1;
+    counters[COUNTERS.requests]! += 1;
+  }
+
+  #arm(ring: DriverRing): boolean {
+    try {
+      return ring.arm();
+    } catch (error) {
+      this.#note(error);
+      return true;
+    }
+  }
+
+  /** A used entry too many counts as a doubled one; an index that runs away breaks the queue as well. */
+  #note(error: unknown): void {
+    if (!(error instanceof PeerFault)) throw error;
+    this.state.duplicated += 1;
+    this.#parts.counters[COUNTERS.faults]! += 1;
+    if (error.reason !== "used-id-unknown") this.fault = error.message;
+  }
+
+  #noteBrokenQueue(): void {
+    const { transport, layouts } = this.#parts;
+    for (let queue = 0; queue < layouts.length; queue++) {
+      const code = transport.queueFault(queue);
+      if (code !== 0) this.fault ??= `queue ${queue} needs a reset: ${faultReason(code)}`;
+    }
+  }
+}

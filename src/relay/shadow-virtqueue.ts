@@ -1,0 +1,618 @@
+import type { GpaMap } from "../iova/gpa-map.js";
+import { VHOST_ACCESS_RO, VHOST_ACCESS_WO } from "../layout/vhost.js";
+import * as virtioRing from "../layout/virtio-ring.js";
+import { type Gpa, highHalf, joinHalves, lowHalf, PAGE_BYTES } from "../memory/address.js";
+import type { EventFd } from "../memory/bell.js";
+import type { GuestMemory } from "../memory/guest-memory.js";
+import { RealMemory } from "../memory/real-memory.js";
+import type { Parts } from "../memory/role.js";
+import { type SharedMemory, u16 } from "../memory/shared-memory.js";
+import { indirectFault, orderFault } from "../ring/chain-rules.js";
+import type { Accounting } from "../ring/driver-ring.js";
+import { armCalls, armKicks, callWanted, kickWanted, suppressCalls, suppressKicks } from "../ring/notification.js";
+import { faultCode, faultReason, PEER_FAULTS, PeerFault } from "../ring/peer-fault.js";
+import type { RingState } from "../ring/ring-state.js";
+import type { VringAreas } from "../ring/vring-areas.js";
+import { COUNTERS } from "../telemetry/counters.js";
+import type { DataPath } from "./data-path.js";
+import type { GuestMarks } from "./guest-marks.js";
+
+// Constants of this file's own: V8 folds them, where it would reload an imported binding at each use.
+const NEXT = virtioRing.VRING_DESC_F_NEXT;
+const WRITE = virtioRing.VRING_DESC_F_WRITE;
+const INDIRECT = virtioRing.VRING_DESC_F_INDIRECT;
+const RING_IDX = virtioRing.VRING_AVAIL.offsets.idx;
+const RING_ENTRIES = virtioRing.VRING_AVAIL.offsets.ring;
+const DESC_SIZE = virtioRing.VRING_DESC.size;
+const DESC_SHIFT = 4;
+const USED_ELEM_SHIFT = 3;
+const DEVICE_READS = VHOST_ACCESS_RO;
+const DEVICE_WRITES = VHOST_ACCESS_WO;
+const CHAIN_BYTES_MAX = 2 ** 32;
+/** One descriptor of the shadow ring covers less than 2^31 bytes, so that its pages can be counted in int32. */
+const PIECE_BYTES_MAX = 2 ** 31 - 4096;
+
+const HEAD_OUT_OF_RANGE = faultCode("head-out-of-range");
+const HEAD_OUTSTANDING = faultCode("head-outstanding");
+const NEXT_OUT_OF_RANGE = faultCode("next-out-of-range");
+const CHAIN_TOO_LONG = faultCode("chain-too-long");
+const CHAIN_BYTES_OVERFLOW = faultCode("chain-bytes-overflow");
+const CHAIN_NEVER_FITS = faultCode("chain-never-fits");
+const CHAIN_EMPTY = faultCode("chain-empty");
+const ADDRESS_UNMAPPED = faultCode("address-unmapped");
+const PERMISSION_DENIED = faultCode("permission-denied");
+const USED_ID_UNKNOWN = faultCode("used-id-unknown");
+/** Not a fault: the chain waits in the guest's ring until descriptors come free. */
+const NO_ROOM = 0xff;
+
+// The private books: one row for each shadow descriptor.
+const ROW_SHIFT = 3;
+/** Next free descriptor, or next of its chain. */
+const ROW_NEXT = 0;
+/** Descriptors of the chain; 0 unless an outstanding chain starts here. */
+const ROW_COUNT = 1;
+/** The guest's head of the chain that starts here. */
+const ROW_HEAD = 2;
+/** Bytes the device may write to the chain that starts here, at most 2^32 − 1. */
+const ROW_WRITABLE = 3;
+/** Position of the chain in the guest's available ring; free-running. */
+const ROW_AVAIL_IDX = 4;
+/** Guest page frame, offset in it, and length of the extent to mark; length 0 where the device may not write. */
+const ROW_PAGE = 5;
+const ROW_OFFSET = 6;
+const ROW_LENGTH = 7;
+
+/** What a shadow virtqueue is made of. */
+export interface ShadowVirtqueueParts {
+  /** The ring the driver wrote; addresses in its descriptors are guest physical. */
+  readonly guest: VringAreas;
+  /** The ring the relay owns and the device sees; addresses are IOVAs. */
+  readonly shadow: VringAreas;
+  readonly guestMemory: GuestMemory;
+  readonly map: GpaMap;
+  /** Marks the guest's pages while somebody logs. */
+  readonly marks: GuestMarks;
+  readonly eventIdx: boolean;
+  readonly indirect: boolean;
+  /** Tells the device that chains are available. */
+  readonly deviceKick: Pick<EventFd, "signal">;
+  /** Tells the guest that chains were used. */
+  readonly guestCall: Pick<EventFd, "signal">;
+  readonly counters: Float64Array;
+  /** Where the guest's ring stands when the relay takes over. */
+  readonly start: { readonly lastAvailIdx: number; readonly usedIdx: number };
+}
+
+/**
+ * A shadow virtqueue: a device half that faces the guest and a driver half that faces the device, with translation and
+ * dirty marking between them (QEMU: vhost-shadow-virtqueue).
+ *
+ * Two directions, two loops. Each word of a peer is read once into a local, judged, translated and written; all that is
+ * remembered is remembered in the private books. A chain that does not fit stays in the guest's ring: a state, no error.
+ */
+export class ShadowVirtqueue implements DataPath {
+  readonly state = {
+    /** Next entry to take from the guest's available ring; free-running. */
+    lastAvailIdx: 0,
+    /** Next entry to fill in the shadow available ring; free-running. */
+    shadowAvailIdx: 0,
+    /** Next entry to take from the shadow used ring; free-running. */
+    lastUsedIdx: 0,
+    /** Next entry to fill in the guest's used ring; free-running. */
+    guestUsedIdx: 0,
+    /** First free shadow descriptor, when there is one. */
+    freeHead: 0,
+    /** Free shadow descriptors. */
+    freeCount: 0,
+    /** 1 while the next chain waits for descriptors to come free. */
+    holding: 0,
+    /** 1 while guest and device are asked to notify. */
+    armed: 1,
+  };
+  readonly #parts: ShadowVirtqueueParts;
+  readonly #rows: Int32Array;
+  /** By guest head: 1 while the device has that chain. */
+  readonly #outstanding: Int32Array;
+  /** Copy of one indirect table: it is read once. */
+  readonly #table: Uint8Array;
+  readonly #tableMemory: SharedMemory;
+
+  /** Takes over at `parts.start`; the shadow ring was cleared and starts at 0. */
+  constructor(parts: ShadowVirtqueueParts) {
+    this.#parts = parts;
+    const { shadow, guest } = parts;
+    this.#rows = new Int32Array(shadow.num << ROW_SHIFT);
+    for (let index = 0; index < shadow.num; index++) this.#rows[(index << ROW_SHIFT) + ROW_NEXT] = index + 1;
+    this.#outstanding = new Int32Array(guest.num);
+    const buffer = new ArrayBuffer(guest.num * DESC_SIZE);
+    this.#table = new Uint8Array(buffer);
+    this.#tableMemory = new RealMemory(buffer);
+    this.state.freeCount = shadow.num;
+    this.state.lastAvailIdx = parts.start.lastAvailIdx;
+    this.state.guestUsedIdx = parts.start.usedIdx;
+  }
+
+  /** Moves what there is to move in both directions, at most a queue's worth each. */
+  step(): boolean {
+    if (this.state.armed === 1) this.#disarm();
+    const forwarded = this.forwardAvail();
+    return this.forwardUsed() || forwarded;
+  }
+
+  /**
+   * Guest to device: takes available chains, writes them translated into the shadow ring, kicks once.
+   *
+   * Throws PeerFault after having published the chains before the faulty one.
+   */
+  forwardAvail(): boolean {
+    const { state } = this;
+    if (state.holding === 1) return false;
+    const { guest, shadow, map } = this.#parts;
+    const waiting = this.#observeGuestAvail();
+    if (waiting === 0) return false;
+
+    const { descMemory: guestDesc, availMemory: guestAvail } = guest;
+    const { descMemory: shadowDesc, availMemory: shadowAvail } = shadow;
+    const { lasts, deltas, perms } = map;
+    const rows = this.#rows;
+    const outstanding = this.#outstanding;
+    const num = guest.num | 0;
+    const shadowMask = (shadow.num - 1) | 0;
+    const guestTable = guest.desc | 0;
+    const guestRing = (guest.avail + RING_ENTRIES) | 0;
+    const shadowTable = shadow.desc | 0;
+    const shadowRing = (shadow.avail + RING_ENTRIES) | 0;
+    const iovaHigh = map.iovaHigh | 0;
+    let lastAvailIdx = state.lastAvailIdx | 0;
+    let shadowAvailIdx = state.shadowAvailIdx | 0;
+    let freeHead = state.freeHead | 0;
+    let freeCount = state.freeCount | 0;
+    let head = 0;
+    let fault = 0;
+    chains: for (let taken = 0; taken < waiting; taken++) {
+      head = guestAvail.read16(guestRing + ((lastAvailIdx & (num - 1)) << 1)) | 0;
+      fault = head >= num ? HEAD_OUT_OF_RANGE : outstanding[head]!;
+      if (fault !== 0) break;
+      let source = guestDesc;
+      let table = guestTable;
+      let limit = num;
+      let index = head;
+      let elements = 0;
+      let flagsSeen = 0;
+      let cursor = freeHead;
+      let count = 0;
+      let bytes = 0;
+      let writable = 0;
+      let dropped = false;
+      for (;;) {
+        if (index >= limit) {
+          fault = NEXT_OUT_OF_RANGE;
+          break chains;
+        }
+        const at = (table + (index << DESC_SHIFT)) | 0;
+        const low = source.read32(at);
+        const high = source.read32(at + 4);
+        const length = source.read32(at + 8);
+        const word = source.read32(at + 12);
+        if ((word & INDIRECT) !== 0) {
+          fault = this.#loadTable(low, high, length >>> 0, word & 0xffff, source !== guestDesc, elements);
+          if (fault !== 0) break chains;
+          source = this.#tableMemory;
+          table = 0;
+          limit = length >>> DESC_SHIFT;
+          index = 0;
+          continue;
+        }
+        fault = elements === num ? CHAIN_TOO_LONG : orderFault(word, flagsSeen);
+        if (fault !== 0) break chains;
+        elements++;
+        flagsSeen |= word & WRITE;
+        const page = (high & ~0x7ff) === 0 ? (high << 20) | (low >>> 12) : -1;
+        const within = low & 0xfff;
+        const mapping = map.indexOf(page) | 0;
+        const need = (word & WRITE) === 0 ? DEVICE_READS : DEVICE_WRITES;
+        const whole = length > 0 && mapping >= 0 && page + ((within + length - 1) >>> 12) <= lasts[mapping]!;
+        if (whole && (perms[mapping]! & need) !== 0 && count < freeCount) {
+          const frame = (page + deltas[mapping]!) | 0;
+          const to = (shadowTable + (cursor << DESC_SHIFT)) | 0;
+          const row = cursor << ROW_SHIFT;
+          cursor = rows[row + ROW_NEXT]!;
+          shadowDesc.write32(to, (frame << 12) | within);
+          shadowDesc.write32(to + 4, (iovaHigh + (frame >>> 20)) | 0);
+          shadowDesc.write32(to + 8, length);
+          shadowDesc.write32(to + 12, (word & (NEXT | WRITE)) | (cursor << 16));
+          rows[row + ROW_PAGE] = page;
+          rows[row + ROW_OFFSET] = within;
+          rows[row + ROW_LENGTH] = (word & WRITE) === 0 ? 0 : length;
+          count++;
+        } else {
+          const pieces = this.#addPieces(joinHalves(low, high), length >>> 0, word, cursor, count, freeCount);
+          if (pieces < 0) {
+            fault = -pieces;
+            break chains;
+          }
+          for (let i = 0; i < pieces; i++) cursor = rows[(cursor << ROW_SHIFT) + ROW_NEXT]!;
+          dropped = pieces === 0;
+          count += pieces;
+        }
+        bytes += length >>> 0;
+        if ((word & WRITE) !== 0) writable += length >>> 0;
+        if ((word & NEXT) === 0) break;
+        index = word >>> 16;
+      }
+      fault = count === 0 ? CHAIN_EMPTY : bytes > CHAIN_BYTES_MAX ? CHAIN_BYTES_OVERFLOW : 0;
+      if (fault !== 0) break;
+      if (dropped) this.#endChain(freeHead, count);
+      const first = freeHead << ROW_SHIFT;
+      rows[first + ROW_COUNT] = count;
+      rows[first + ROW_HEAD] = head;
+      rows[first + ROW_WRITABLE] = writable < CHAIN_BYTES_MAX ? writable : -1;
+      rows[first + ROW_AVAIL_IDX] = lastAvailIdx;
+      outstanding[head] = HEAD_OUTSTANDING;
+      shadowAvail.write16(shadowRing + ((shadowAvailIdx & shadowMask) << 1), freeHead);
+      shadowAvailIdx = (shadowAvailIdx + 1) & 0xffff;
+      lastAvailIdx = (lastAvailIdx + 1) & 0xffff;
+      freeHead = cursor;
+      freeCount -= count;
+    }
+    const published = this.#publishAvail(lastAvailIdx, shadowAvailIdx, freeHead, freeCount);
+    return fault === 0 ? published : this.#refuseChain(fault, head) || published;
+  }
+
+  /**
+   * Device to guest: takes used chains, marks what the device could write, returns them to the guest, calls once.
+   *
+   * Each write to guest memory is followed by its mark, never the other way: the buffers were written by the device, so
+   * they are marked before the guest can see the index; the used ring is written here, so it is marked after.
+   * Throws PeerFault after having published the chains before the faulty entry.
+   */
+  forwardUsed(): boolean {
+    const { state } = this;
+    const { guest, shadow, marks } = this.#parts;
+    const waiting = this.#observeShadowUsed();
+    if (waiting === 0) return false;
+
+    const { usedMemory: guestUsed } = guest;
+    const { usedMemory: shadowUsed } = shadow;
+    const rows = this.#rows;
+    const outstanding = this.#outstanding;
+    const num = shadow.num | 0;
+    const guestMask = (guest.num - 1) | 0;
+    const guestRing = (guest.used + RING_ENTRIES) | 0;
+    const shadowRing = (shadow.used + RING_ENTRIES) | 0;
+    const log = marks.policy === "all-writable" ? marks.log?.memory : undefined;
+    const logBase = (marks.log?.offset ?? 0) | 0;
+    let lastUsedIdx = state.lastUsedIdx | 0;
+    let guestUsedIdx = state.guestUsedIdx | 0;
+    let freeHead = state.freeHead | 0;
+    let freeCount = state.freeCount | 0;
+    let clamped = 0;
+    let words = 0;
+    let markedWord = 0;
+    let markedBits = 0;
+    let fault = 0;
+    for (let taken = 0; taken < waiting; taken++) {
+      const from = (shadowRing + ((lastUsedIdx & (num - 1)) << USED_ELEM_SHIFT)) | 0;
+      const id = shadowUsed.read32(from);
+      let length = shadowUsed.read32(from + 4);
+      const first = id << ROW_SHIFT;
+      const count = id >>> 0 < num ? rows[first + ROW_COUNT]! : 0;
+      if (count === 0) {
+        fault = USED_ID_UNKNOWN;
+        break;
+      }
+      if (length >>> 0 > rows[first + ROW_WRITABLE]! >>> 0) {
+        length = rows[first + ROW_WRITABLE]!;
+        clamped++;
+      }
+      const head = rows[first + ROW_HEAD]!;
+      let row = first;
+      for (let left = count; ; row = rows[row + ROW_NEXT]! << ROW_SHIFT) {
+        const extent = rows[row + ROW_LENGTH]!;
+        if (log !== undefined && extent !== 0) {
+          const page = rows[row + ROW_PAGE]!;
+          const last = page + ((rows[row + ROW_OFFSET]! + extent - 1) >>> 12);
+          for (let p = page; p <= last; p++) {
+            if (p >>> 5 !== markedWord) {
+              if (markedBits !== 0) log.setBits32(logBase + (markedWord << 2), markedBits);
+              markedWord = p >>> 5;
+              markedBits = 0;
+              words++;
+            }
+            markedBits |= 1 << (p & 31);
+          }
+        }
+        if (--left === 0) break;
+      }
+      if (marks.policy === "used-len") this.#markUsedLength(first, count, length >>> 0);
+      rows[row + ROW_NEXT] = freeHead;
+      rows[first + ROW_COUNT] = 0;
+      outstanding[head] = 0;
+      freeHead = id;
+      freeCount += count;
+      const to = (guestRing + ((guestUsedIdx & guestMask) << USED_ELEM_SHIFT)) | 0;
+      guestUsed.write32(to, head);
+      guestUsed.write32(to + 4, length);
+      lastUsedIdx = (lastUsedIdx + 1) & 0xffff;
+      guestUsedIdx = (guestUsedIdx + 1) & 0xffff;
+    }
+    if (log !== undefined && markedBits !== 0) log.setBits32(logBase + (markedWord << 2), markedBits);
+    this.#noteUsed(lastUsedIdx, freeHead, freeCount, clamped, words);
+    this.#publishUsed(guestUsedIdx);
+    if (fault !== 0) throw new PeerFault(faultReason(fault), "the device's used ring names a head it does not have");
+    return true;
+  }
+
+  /** Asks guest and device to notify, then looks again; true when nothing waits and sleeping is safe. */
+  arm(): boolean {
+    const { state } = this;
+    const { guest, shadow, eventIdx } = this.#parts;
+    state.armed = 1;
+    armCalls(shadow, eventIdx, state.lastUsedIdx);
+    if (this.#observeShadowUsed() !== 0) return false;
+    // While it holds a chain no kick can help it, and asking for one would keep it awake.
+    if (state.holding === 1) return true;
+    armKicks(guest, eventIdx, state.lastAvailIdx);
+    this.#parts.marks.eventWord();
+    return this.#observeGuestAvail() === 0;
+  }
+
+  drain(): boolean {
+    return this.forwardUsed();
+  }
+
+  /** Chains the device has and has not returned. */
+  get inFlight(): number {
+    return u16(this.state.shadowAvailIdx - this.state.lastUsedIdx);
+  }
+
+  /**
+   * Takes back what a stopped device never fetched; returns where the guest's ring now stands.
+   *
+   * `base.lastAvailIdx` is the device's next available entry. Call it with every used entry forwarded. By identity: each chain
+   * taken back is the one that the guest's ring still names at its place, and none of them comes before one the device
+   * has. Throws PeerFault guest-ring-changed when the guest has altered its ring, used-idx-overrun when the device keeps
+   * chains that it fetched.
+   */
+  stop(base: RingState): RingState {
+    const { state } = this;
+    const { guest } = this.#parts;
+    const unfetched = u16(state.shadowAvailIdx - base.lastAvailIdx);
+    if (unfetched !== this.inFlight) {
+      throw new PeerFault(
+        "used-idx-overrun",
+        `${this.inFlight} chains in flight, of which ${unfetched} were never fetched`,
+      );
+    }
+    for (let i = 0; i < unfetched; i++) {
+      const position = u16(state.lastAvailIdx - 1);
+      const head = guest.availMemory.read16(guest.avail + RING_ENTRIES + (position & (guest.num - 1)) * 2);
+      if (!this.#takeBack(head, position)) {
+        throw new PeerFault("guest-ring-changed", `entry ${position} no longer names a chain in flight`);
+      }
+      state.lastAvailIdx = position;
+    }
+    state.shadowAvailIdx = base.lastAvailIdx;
+    state.holding = 0;
+    return { lastAvailIdx: state.lastAvailIdx, usedIdx: state.guestUsedIdx };
+  }
+
+  /** Counts shadow descriptors one by one: free ones along the free list, the others by the chains that hold them. */
+  accounting(): Accounting {
+    const { num } = this.#parts.shadow;
+    let free = 0;
+    for (let index = this.state.freeHead; free < this.state.freeCount && index < num; free++) {
+      index = this.#rows[(index << ROW_SHIFT) + ROW_NEXT]!;
+    }
+    let inFlight = 0;
+    for (let index = 0; index < num; index++) inFlight += this.#rows[(index << ROW_SHIFT) + ROW_COUNT]!;
+    return { size: num, free, inFlight };
+  }
+
+  /** All that outlives a step. */
+  parts(): Parts {
+    return { state: this.state, tables: [this.#rows, this.#outstanding] };
+  }
+
+  #observeGuestAvail(): number {
+    const { guest } = this.#parts;
+    const waiting = u16(guest.availMemory.observe16(guest.avail + RING_IDX) - this.state.lastAvailIdx);
+    if (waiting > guest.num) {
+      throw new PeerFault("avail-idx-overrun", `${waiting} entries offered in a queue of ${guest.num}`);
+    }
+    return waiting;
+  }
+
+  #observeShadowUsed(): number {
+    const { shadow } = this.#parts;
+    const waiting = u16(shadow.usedMemory.observe16(shadow.used + RING_IDX) - this.state.lastUsedIdx);
+    if (waiting > this.inFlight) {
+      throw new PeerFault("used-idx-overrun", `${waiting} entries used of ${this.inFlight} in flight`);
+    }
+    return waiting;
+  }
+
+  #disarm(): void {
+    const { guest, shadow, eventIdx, marks } = this.#parts;
+    this.state.armed = 0;
+    suppressCalls(shadow, eventIdx);
+    suppressKicks(guest, eventIdx);
+    if (!eventIdx) marks.eventWord();
+  }
+
+  #publishAvail(lastAvailIdx: number, shadowAvailIdx: number, freeHead: number, freeCount: number): boolean {
+    const { state } = this;
+    const { shadow, eventIdx, deviceKick, counters } = this.#parts;
+    const oldIdx = state.shadowAvailIdx;
+    if (shadowAvailIdx === oldIdx) return false;
+    counters[COUNTERS.descriptors]! += state.freeCount - freeCount;
+    counters[COUNTERS.chains]! += u16(shadowAvailIdx - oldIdx);
+    counters[COUNTERS.availBatches]! += 1;
+    state.lastAvailIdx = lastAvailIdx;
+    state.shadowAvailIdx = shadowAvailIdx;
+    state.freeHead = freeHead;
+    state.freeCount = freeCount;
+    shadow.availMemory.publish16(shadow.avail + RING_IDX, shadowAvailIdx);
+    shadow.availMemory.fence();
+    if (kickWanted(shadow, eventIdx, shadowAvailIdx, oldIdx)) {
+      counters[COUNTERS.relayKicks]! += 1;
+      deviceKick.signal();
+    }
+    return true;
+  }
+
+  /** Ends the chain at which forwardAvail() stopped: holds it, returns it unused, or gives the queue up. */
+  #refuseChain(fault: number, head: number): boolean {
+    const { state } = this;
+    if (fault === NO_ROOM) {
+      state.holding = 1;
+      this.#parts.counters[COUNTERS.held]! += 1;
+      return false;
+    }
+    const reason = faultReason(fault);
+    if (PEER_FAULTS[reason] !== "quarantine") throw new PeerFault(reason, `the guest's chain from head ${head}`);
+    // A chain returned out of turn would leave a gap that stop() could not cross: wait for those before it.
+    if (this.inFlight !== 0) {
+      state.holding = 1;
+      return false;
+    }
+    this.#quarantine(head);
+    return true;
+  }
+
+  #quarantine(head: number): void {
+    const { state } = this;
+    const { guest, counters } = this.#parts;
+    counters[COUNTERS.quarantined]! += 1;
+    const at = guest.used + RING_ENTRIES + (state.guestUsedIdx & (guest.num - 1)) * 8;
+    guest.usedMemory.write32(at, head);
+    guest.usedMemory.write32(at + 4, 0);
+    state.lastAvailIdx = u16(state.lastAvailIdx + 1);
+    this.#publishUsed(u16(state.guestUsedIdx + 1));
+  }
+
+  /** Fetches an indirect table, once, into the private copy; returns a fault code. */
+  #loadTable(low: number, high: number, bytes: number, flags: number, nested: boolean, before: number): number {
+    const { guest, guestMemory, indirect } = this.#parts;
+    const fault = indirectFault(flags, bytes, indirect, nested, before, guest.num);
+    if (fault !== 0) return fault;
+    return guestMemory.copyOut(joinHalves(low, high), this.#table.subarray(0, bytes)) ? 0 : ADDRESS_UNMAPPED;
+  }
+
+  /**
+   * Writes a buffer that no single mapping covers, or an empty one, which is checked and dropped; returns how many
+   * descriptors it took, or minus a fault code. The chain has `count` of `freeCount` free descriptors already.
+   */
+  #addPieces(address: number, length: number, word: number, first: number, count: number, freeCount: number): number {
+    const { map, shadow } = this.#parts;
+    const need = (word & WRITE) === 0 ? DEVICE_READS : DEVICE_WRITES;
+    let cursor = first;
+    let pieces = 0;
+    let done = 0;
+    do {
+      const mapping = map.find((address + done) as Gpa);
+      if (mapping === undefined) return -ADDRESS_UNMAPPED;
+      if ((mapping.perm & need) === 0) return -PERMISSION_DENIED;
+      const into = address + done - mapping.gpa;
+      const bytes = Math.min(length - done, mapping.bytes - into, PIECE_BYTES_MAX);
+      if (bytes === 0) return 0;
+      if (count + pieces === freeCount) return freeCount === shadow.num ? -CHAIN_NEVER_FITS : -NO_ROOM;
+      done += bytes;
+      const more = done < length || (word & NEXT) !== 0;
+      cursor = this.#addPiece(
+        cursor,
+        address + done - bytes,
+        mapping.iova + into,
+        bytes,
+        (word & WRITE) | (more ? NEXT : 0),
+      );
+      pieces += 1;
+    } while (done < length);
+    return pieces;
+  }
+
+  #addPiece(index: number, address: number, iova: number, bytes: number, flags: number): number {
+    const { shadow } = this.#parts;
+    const row = index << ROW_SHIFT;
+    const next = this.#rows[row + ROW_NEXT]!;
+    const to = shadow.desc + index * DESC_SIZE;
+    shadow.descMemory.write32(to, lowHalf(iova));
+    shadow.descMemory.write32(to + 4, highHalf(iova));
+    shadow.descMemory.write32(to + 8, bytes);
+    shadow.descMemory.write32(to + 12, flags | (next << 16));
+    this.#rows[row + ROW_PAGE] = Math.floor(address / PAGE_BYTES);
+    this.#rows[row + ROW_OFFSET] = address % PAGE_BYTES;
+    this.#rows[row + ROW_LENGTH] = (flags & WRITE) === 0 ? 0 : bytes;
+    return next;
+  }
+
+  /** Takes NEXT from a chain's last descriptor, where the guest's last elements were empty. */
+  #endChain(first: number, count: number): void {
+    const { shadow } = this.#parts;
+    let index = first;
+    for (let i = 1; i < count; i++) index = this.#rows[(index << ROW_SHIFT) + ROW_NEXT]!;
+    const at = shadow.desc + index * DESC_SIZE + 12;
+    const flags = this.#rows[(index << ROW_SHIFT) + ROW_LENGTH] === 0 ? 0 : WRITE;
+    shadow.descMemory.write16(at, flags);
+  }
+
+  /** Marks the first `length` writable bytes of a chain: exact for a device that tells the truth. */
+  #markUsedLength(first: number, count: number, length: number): void {
+    const { marks, counters } = this.#parts;
+    let left = length;
+    let row = first;
+    for (let i = 0; i < count && left > 0; i++) {
+      const bytes = Math.min(left, this.#rows[row + ROW_LENGTH]!);
+      const address = this.#rows[row + ROW_PAGE]! * PAGE_BYTES + this.#rows[row + ROW_OFFSET]!;
+      counters[COUNTERS.dirtyMarks]! += marks.log?.markRange(address, bytes) ?? 0;
+      left -= bytes;
+      row = this.#rows[row + ROW_NEXT]! << ROW_SHIFT;
+    }
+  }
+
+  /** Frees the chain in flight that was taken from `position` of the guest's ring; false when `head` is not that chain. */
+  #takeBack(head: number, position: number): boolean {
+    const { state } = this;
+    const rows = this.#rows;
+    for (let index = 0; index < this.#parts.shadow.num; index++) {
+      const first = index << ROW_SHIFT;
+      const count = rows[first + ROW_COUNT]!;
+      if (count === 0 || rows[first + ROW_HEAD] !== head || rows[first + ROW_AVAIL_IDX] !== position) continue;
+      let row = first;
+      for (let i = 1; i < count; i++) row = rows[row + ROW_NEXT]! << ROW_SHIFT;
+      rows[row + ROW_NEXT] = state.freeHead;
+      rows[first + ROW_COUNT] = 0;
+      this.#outstanding[head] = 0;
+      state.freeHead = index;
+      state.freeCount += count;
+      return true;
+    }
+    return false;
+  }
+
+  #noteUsed(lastUsedIdx: number, freeHead: number, freeCount: number, clamped: number, words: number): void {
+    const { state } = this;
+    const { counters } = this.#parts;
+    state.lastUsedIdx = lastUsedIdx;
+    state.freeHead = freeHead;
+    state.freeCount = freeCount;
+    state.holding = 0;
+    counters[COUNTERS.dirtyMarks]! += words;
+    counters[COUNTERS.clampedLengths]! += clamped;
+  }
+
+  #publishUsed(guestUsedIdx: number): void {
+    const { state } = this;
+    const { guest, eventIdx, guestCall, marks, counters } = this.#parts;
+    const oldIdx = state.guestUsedIdx;
+    if (guestUsedIdx === oldIdx) return;
+    counters[COUNTERS.usedBatches]! += 1;
+    state.guestUsedIdx = guestUsedIdx;
+    guest.usedMemory.publish16(guest.used + RING_IDX, guestUsedIdx);
+    guest.usedMemory.fence();
+    marks.usedEntries(oldIdx, guestUsedIdx);
+    if (!callWanted(guest, eventIdx, guestUsedIdx, oldIdx)) return;
+    counters[COUNTERS.relayCalls]! += 1;
+    guestCall.signal();
+  }
+}
