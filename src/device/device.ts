@@ -9,7 +9,7 @@ import {
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from "../layout/virtio-ring.js";
-import type { EventFd } from "../memory/bell.js";
+import type { Notifier } from "../memory/bell.js";
 import type { Parts, Role } from "../memory/role.js";
 import type { SharedMemory } from "../memory/shared-memory.js";
 import type { TableReader } from "../ring/chain.js";
@@ -30,7 +30,7 @@ export interface DeviceParts {
   readonly model: DeviceModel;
   readonly behaviour: Behaviour;
   /** By number in a queue's `call` register; one list for each queue. */
-  readonly calls: readonly (readonly Pick<EventFd, "signal">[])[];
+  readonly calls: readonly (readonly Pick<Notifier, "signal">[])[];
   readonly counters: Float64Array;
   readonly witness?: WriteWitness | undefined;
   /** Stands between the device and a used ring, for fault injection. */
@@ -41,7 +41,7 @@ export interface DeviceParts {
 interface DeviceQueue {
   readonly ring: DeviceRing;
   readonly completions: Completions;
-  readonly call: Pick<EventFd, "signal">;
+  readonly call: Pick<Notifier, "signal">;
   /** True while the chain in `ring.chain` waits for a translation. */
   stalled: boolean;
 }
@@ -241,13 +241,14 @@ export class Device implements Role, DeviceSide {
     const avail = desc && this.#area(setup.avail, availRingBytes(size), VHOST_ACCESS_RO);
     const used = avail && this.#area(setup.used, usedRingBytes(size), VHOST_ACCESS_RW);
     if (desc === undefined || avail === undefined || used === undefined) return undefined;
+    const usedMemory = wrapUsed?.(used.memory, used.offset, size) ?? used.memory;
     const areas = {
       num: size,
       descMemory: desc.memory,
       desc: desc.offset,
-      availMemory: avail.memory,
+      availMemory: avail.memory === used.memory ? usedMemory : avail.memory,
       avail: avail.offset,
-      usedMemory: wrapUsed?.(used.memory, used.offset, size) ?? used.memory,
+      usedMemory,
       used: used.offset,
     };
     const features = transport.accepted();

@@ -1,7 +1,7 @@
 import { featureBit, VIRTIO_F_VERSION_1 } from "../layout/virtio-config.js";
 import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC, VRING_DESC } from "../layout/virtio-ring.js";
 import { assert } from "../memory/assert.js";
-import type { EventFd } from "../memory/bell.js";
+import type { Notifier } from "../memory/bell.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import type { Parts, Role } from "../memory/role.js";
 import { type Accounting, DriverRing, type Segment, writeDescriptor } from "../ring/driver-ring.js";
@@ -28,7 +28,7 @@ export interface DriverParts {
   readonly eventIdx: boolean;
   readonly indirect: boolean;
   /** Tells the device that chains are available; one for each queue. */
-  readonly kicks: readonly Pick<EventFd, "signal">[];
+  readonly kicks: readonly Pick<Notifier, "signal">[];
   readonly counters: Float64Array;
   /** Time in nanoseconds, for latencies. */
   readonly now: () => number;
@@ -59,7 +59,7 @@ export interface JobResult {
 /** One queue of the driver. */
 interface DriverQueue {
   readonly ring: DriverRing;
-  readonly kick: Pick<EventFd, "signal">;
+  readonly kick: Pick<Notifier, "signal">;
   /** By descriptor head: the slot of the request. */
   readonly slotOfHead: Int32Array;
   /** By slot: request number, and when it was submitted. */

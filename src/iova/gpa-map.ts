@@ -260,7 +260,7 @@ function shiftFor({ starts, lasts }: Rows): number {
   return shift;
 }
 
-/** For each bucket, and for the one after the last: the last row that starts at or before its first page, else row 0. */
+/** For each bucket and the one after the last: the last row that starts at or before its first page, else row 0. */
 function firstRows({ starts, lasts }: Rows, shift: number): Int32Array {
   const count = starts.length - 1;
   if (count === 0) return new Int32Array(1);

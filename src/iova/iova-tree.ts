@@ -12,7 +12,7 @@ export interface HostKey {
 }
 
 /** What lies behind a mapping. */
-export type MappingTarget =
+type MappingTarget =
   | { readonly kind: "guest"; readonly gpa: Gpa }
   | { readonly kind: "host"; readonly backing: number; readonly offset: number };
 

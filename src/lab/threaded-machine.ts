@@ -53,6 +53,9 @@ const WATCH_MS = 250;
 const STUCK_MS = 5000;
 const START_MS = 20_000;
 
+/** A machine in which nothing moves although there is work; the message names who holds it up. */
+export class Stuck extends RunBroken {}
+
 /** A machine whose roles run in worker threads: started, pinned, given work, watched and always stopped. */
 export class ThreadedMachine {
   readonly config: MachineConfig;
@@ -141,6 +144,7 @@ export class ThreadedMachine {
   /** Stops all threads and waits for their end; ends those that do not within 2 s. Never throws. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#break(new RunBroken("stopped"));
     await Promise.all(
       this.#threads.map(async (thread) => {
         if (thread.ended) return;
@@ -216,6 +220,7 @@ export class ThreadedMachine {
     if (report.kind === "failed") this.#break(new RunBroken(`${name}: ${report.message}`, { cause: report.stack }));
     if (report.kind === "host-error") this.#break(new RunBroken(`device: ${report.message}`));
     if (report.kind === "peer-fault") this.#break(new RunBroken(`${report.role} broke a queue: ${report.message}`));
+    if (report.kind === "offered") this.refusals = report.refusals;
     if (report.kind === "lost-notification") this.lost.push(report.role);
     const index = this.#waiting.findIndex(({ accept }) => accept(report));
     if (index >= 0) this.#waiting.splice(index, 1);
@@ -261,9 +266,9 @@ export class ThreadedMachine {
     }
   }
 
-  #stuck(what: string): RunBroken {
+  #stuck(what: string): Stuck {
     const { config, arena } = this;
-    return new RunBroken(`${what}: ${whoIsStuck(config, arena)}; ${describeMachine(config, arena).join("; ")}`);
+    return new Stuck(`${what}: ${whoIsStuck(config, arena)}; ${describeMachine(config, arena).join("; ")}`);
   }
 
   #pin(): { pinned: boolean; reason: string | undefined } {

@@ -11,7 +11,7 @@ import { IotlbRing } from "../iova/iotlb-ring.js";
 import { IotlbServer } from "../iova/iotlb-server.js";
 import type { IovaMapping } from "../iova/iova-tree.js";
 import { QUEUE_SIZE_MAX } from "../layout/virtio-ring.js";
-import { EventFd } from "../memory/bell.js";
+import { EventFd, type Notifier } from "../memory/bell.js";
 import { GuestMemory } from "../memory/guest-memory.js";
 import type { SharedMemory } from "../memory/shared-memory.js";
 import { planAddresses } from "../relay/address-plan.js";
@@ -23,8 +23,8 @@ import { bellNumbers, guestRegions, IOTLB_OFFSETS, NOTIFIERS, notifierOffset, sh
 import { chainLength, type MachineConfig } from "./config.js";
 import type { Bells, DeviceViews, DriverViews, RelayViews } from "./views.js";
 
-/** Wraps a notification that a role signals, for fault injection and delays. */
-export type WrapSignal = (notifier: EventFd, queue: number) => Pick<EventFd, "signal">;
+/** Stands between a role and a notification, for fault injection and delays. */
+export type WrapNotifier = (notifier: Notifier, queue: number) => Notifier;
 
 /** Where the guest keeps its rings and buffers; throws ConfigError when its RAM is too small. */
 export function guestLayout(config: MachineConfig): QueueLayout[] {
@@ -54,7 +54,7 @@ export interface DriverOutside {
   readonly workload: (slots: readonly QueueLayout[], guest: GuestMemory) => Workload;
   readonly now: () => number;
   readonly recordLatency: (ns: number) => void;
-  readonly wrapKick?: WrapSignal | undefined;
+  readonly wrapKick?: WrapNotifier | undefined;
 }
 
 /** Puts a driver together. */
@@ -81,7 +81,7 @@ export function makeDriver(config: MachineConfig, views: DriverViews, outside: D
 
 /** What a relay takes from outside, for fault injection. */
 export interface RelayOutside {
-  readonly wrapCall?: WrapSignal | undefined;
+  readonly wrapCall?: WrapNotifier | undefined;
   readonly wrapLog?: ((memory: SharedMemory) => SharedMemory) | undefined;
   readonly wrapGuest?: ((guest: SharedMemory, region: number) => SharedMemory) | undefined;
 }
@@ -107,7 +107,7 @@ export function makeRelay(config: MachineConfig, views: RelayViews, outside: Rel
       queues: places.map((place, queue) => ({
         notifiers: {
           guestKick: notifier(views, queue, NOTIFIERS.guestKick),
-          guestCall: wrapped(outside.wrapCall, notifier(views, queue, NOTIFIERS.guestCall), queue) as EventFd,
+          guestCall: wrapped(outside.wrapCall, notifier(views, queue, NOTIFIERS.guestCall), queue),
           deviceKick: notifier(views, queue, NOTIFIERS.deviceKick),
           deviceCall: notifier(views, queue, NOTIFIERS.deviceCall),
         },
@@ -129,7 +129,7 @@ export function makeRelay(config: MachineConfig, views: RelayViews, outside: Rel
 export interface DeviceOutside {
   readonly model: DeviceModel;
   readonly witness?: WriteWitness | undefined;
-  readonly wrapCall?: WrapSignal | undefined;
+  readonly wrapCall?: WrapNotifier | undefined;
   readonly wrapUsed?: ((memory: SharedMemory, used: number, num: number) => SharedMemory) | undefined;
 }
 
@@ -164,7 +164,7 @@ function notifier(views: { notifiers: SharedMemory; bells: Bells }, queue: numbe
   return new EventFd(views.notifiers, notifierOffset(queue, which), views.bells);
 }
 
-function wrapped(wrap: WrapSignal | undefined, inner: EventFd, queue: number): Pick<EventFd, "signal"> {
+function wrapped(wrap: WrapNotifier | undefined, inner: Notifier, queue: number): Notifier {
   return wrap?.(inner, queue) ?? inner;
 }
 

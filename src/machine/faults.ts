@@ -1,6 +1,6 @@
 import { usedEventOffset, VRING_AVAIL, VRING_USED, VRING_USED_ELEM } from "../layout/virtio-ring.js";
 import { PAGE_BYTES } from "../memory/address.js";
-import type { EventFd } from "../memory/bell.js";
+import type { Notifier } from "../memory/bell.js";
 import { ForwardingMemory } from "../memory/forwarding-memory.js";
 import { type SharedMemory, u16 } from "../memory/shared-memory.js";
 import { COUNTERS } from "../telemetry/counters.js";
@@ -33,30 +33,35 @@ export function flipByte(at: number): (memory: SharedMemory, offset: number, byt
 
 /** drop-mark: a log that loses the `at`-th mark of a page that device-writable data lies in. */
 export class LossyLog extends ForwardingMemory {
-  readonly #words: ReadonlySet<number>;
+  /** By word of the log: the bits of such pages. */
+  readonly #masks = new Map<number, number>();
   #left: number;
 
   /** `buffers`: guest addresses of device-writable data pages. */
   constructor(inner: SharedMemory, buffers: readonly number[], at: number) {
     super(inner);
-    this.#words = new Set(buffers.map((address) => Math.floor(address / PAGE_BYTES / 32)));
+    for (const address of buffers) {
+      const page = Math.floor(address / PAGE_BYTES);
+      this.#masks.set(page >>> 5, (this.#masks.get(page >>> 5) ?? 0) | (1 << (page & 31)));
+    }
     this.#left = at;
   }
 
   override setBits32(offset: number, bits: number): void {
-    if (this.#words.has(offset / 4) && this.#left-- === 0) return;
-    this.inner.setBits32(offset, bits);
+    const data = bits & (this.#masks.get(offset / 4) ?? 0);
+    const dropped = data !== 0 && this.#left-- === 0 ? data : 0;
+    this.inner.setBits32(offset, bits & ~dropped);
   }
 }
 
 /** lose-call: calls from the `at`-th on go nowhere, until the driver has noticed that one is missing. */
-export class LossyCall {
-  readonly #inner: Pick<EventFd, "signal">;
+export class LossyCall implements Notifier {
+  readonly #inner: Notifier;
   readonly #driver: Float64Array;
   #left: number;
 
   /** `driver`: the driver's counters. */
-  constructor(inner: Pick<EventFd, "signal">, driver: Float64Array, at: number) {
+  constructor(inner: Notifier, driver: Float64Array, at: number) {
     this.#inner = inner;
     this.#driver = driver;
     this.#left = at;
@@ -66,18 +71,28 @@ export class LossyCall {
     const noticed = this.#driver[COUNTERS.lostNotifications]! > 0;
     if (this.#left-- > 0 || noticed) this.#inner.signal();
   }
+
+  take(): boolean {
+    return this.#inner.take();
+  }
+
+  attach(waiter: number): void {
+    this.#inner.attach(waiter);
+  }
+
+  detach(): void {
+    this.#inner.detach();
+  }
 }
 
-/**
- * double-used: a used ring in which one entry, the `at`-th or the first after it that leaves others in flight, comes
- * twice; whoever writes the ring does not notice.
- */
+/** double-used: a used ring in which one entry, in the `at`-th batch, comes twice; whoever writes it does not notice. */
 export class DoubledUsed extends ForwardingMemory {
   readonly #used: number;
   readonly #avail: number;
   readonly #num: number;
   #left: number;
   #shift = 0;
+  #published = 0;
 
   /** `used` and `avail`: byte offsets of the rings in `inner`. */
   constructor(inner: SharedMemory, used: number, avail: number, num: number, at: number) {
@@ -100,8 +115,10 @@ export class DoubledUsed extends ForwardingMemory {
       return;
     }
     this.#left -= 1;
-    const inFlight = u16(this.inner.observe16(this.#avail + VRING_AVAIL.offsets.idx) - value);
-    if (this.#shift === 0 && this.#left < 0 && inFlight > 0) this.#double(value);
+    // One entry more than the ring has room for would be another fault.
+    const outstanding = u16(this.inner.observe16(this.#avail + VRING_AVAIL.offsets.idx) - this.#published);
+    if (this.#shift === 0 && this.#left < 0 && outstanding < this.#num) this.#double(value);
+    this.#published = value;
     this.inner.publish16(offset, value + this.#shift);
   }
 
@@ -125,5 +142,36 @@ export class DoubledUsed extends ForwardingMemory {
   #shifted(entry: number): number {
     const slot = Math.floor(entry / VRING_USED_ELEM.size) + this.#shift;
     return this.#entry(slot) + (entry % VRING_USED_ELEM.size);
+  }
+}
+
+/** A kick that takes longer, to stand for a VM exit: busy until `ns` nanoseconds have passed. */
+export class SlowNotifier implements Notifier {
+  readonly #inner: Notifier;
+  readonly #ns: number;
+  readonly #now: () => number;
+
+  constructor(inner: Notifier, ns: number, now: () => number) {
+    this.#inner = inner;
+    this.#ns = ns;
+    this.#now = now;
+  }
+
+  signal(): void {
+    const until = this.#now() + this.#ns;
+    while (this.#now() < until);
+    this.#inner.signal();
+  }
+
+  take(): boolean {
+    return this.#inner.take();
+  }
+
+  attach(waiter: number): void {
+    this.#inner.attach(waiter);
+  }
+
+  detach(): void {
+    this.#inner.detach();
   }
 }

@@ -48,12 +48,24 @@ export const NO_WAITER = 0xffff;
 
 const WAITER_OFFSET = 4;
 
+/** A notification as its users see it. */
+export interface Notifier {
+  /** Leaves a notification and wakes whoever polls it (a full fence). */
+  signal(): void;
+  /** Takes the notification; true when there was one. */
+  take(): boolean;
+  /** Makes bell number `waiter` the one to ring, and signals once: what came before the change is not lost. */
+  attach(waiter: number): void;
+  /** Leaves it without a waiter; what is signalled from now on stays pending. */
+  detach(): void;
+}
+
 /**
  * A notification that stays pending until it is taken, as kick, call and err are eventfds to vhost.
  *
  * Who polls it can change while it is in use: that is how a queue moves between passthrough and the relay.
  */
-export class EventFd {
+export class EventFd implements Notifier {
   readonly #memory: SharedMemory;
   readonly #offset: number;
   readonly #bells: readonly Bell[];
@@ -64,25 +76,21 @@ export class EventFd {
     this.#bells = bells;
   }
 
-  /** Leaves a notification and wakes whoever polls it (a full fence). */
   signal(): void {
     this.#memory.setBits32(this.#offset, 1);
     const waiter = this.#memory.observe16(this.#offset + WAITER_OFFSET);
     if (waiter !== NO_WAITER) this.#bells[waiter]?.ring();
   }
 
-  /** Takes the notification; true when there was one. */
   take(): boolean {
     return this.#memory.takeBits32(this.#offset) !== 0;
   }
 
-  /** Makes bell number `waiter` the one to ring, and signals once: what came before the change is not lost. */
   attach(waiter: number): void {
     this.#memory.publish16(this.#offset + WAITER_OFFSET, waiter);
     this.signal();
   }
 
-  /** Leaves it without a waiter; what is signalled from now on stays pending. */
   detach(): void {
     this.#memory.publish16(this.#offset + WAITER_OFFSET, NO_WAITER);
   }

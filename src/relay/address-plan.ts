@@ -55,7 +55,10 @@ export function planAddresses(request: AddressRequest): AddressPlan {
   const { aperture } = request;
   const needsRings = request.path === "svq" || request.path === "used-only";
   const policy = needsRings ? request.policy : "gpa";
-  const tree = new IovaTree({ first: aperture.first as Iova, last: aperture.last as Iova }, policy !== "tree");
+  // Guest memory lies within 2^43 bytes from where the tree begins, so "identity-all" begins at its host address.
+  const first = policy === "identity-all" ? Math.max(aperture.first, HOST_BASE) : aperture.first;
+  if (first > aperture.last) throw tooSmall(request, "guest memory");
+  const tree = new IovaTree({ first: first as Iova, last: aperture.last as Iova }, policy !== "tree");
   mapGuest(tree, request, policy);
   const rings = needsRings ? request.rings.map((ring, queue) => mapRing(tree, request, policy, ring, queue)) : [];
   return { tree, rings };
@@ -65,21 +68,16 @@ function mapGuest(tree: IovaTree, request: AddressRequest, policy: IovaPolicy): 
   // Only a shadowed ring may lie across mappings: the others the device reads where they are.
   const count = request.path === "svq" ? request.mappings : 1;
   const pieces = request.regions.flatMap((region) => cut(region, count));
-  if (policy === "tree") {
-    const done = tree.mapGuestMany(
-      pieces.map((piece) => ({ gpa: piece.gpa as Gpa, bytes: piece.bytes, perm: VHOST_ACCESS_RW })),
-    );
-    if (done === undefined) throw tooSmall(request, "guest memory");
-    return;
+  const end = Math.max(...pieces.map(({ gpa, bytes }) => gpa + bytes));
+  if (policy === "fixed" && end > FIXED_RING_WINDOW) {
+    throw new ConfigError(`guest memory up to ${hex(end)} covers the fixed ring window at ${hex(FIXED_RING_WINDOW)}`);
   }
   const base = policy === "identity-all" ? HOST_BASE : 0;
-  for (const { gpa, bytes } of pieces) {
-    if (policy === "fixed" && gpa + bytes > FIXED_RING_WINDOW) {
-      throw new ConfigError(`guest memory at ${hex(gpa)} covers the fixed ring window at ${hex(FIXED_RING_WINDOW)}`);
-    }
-    if (!tree.mapGuestAt(gpa as Gpa, bytes, (base + gpa) as Iova, VHOST_ACCESS_RW))
-      throw tooSmall(request, "guest memory");
-  }
+  const requests = pieces.map(({ gpa, bytes }) => {
+    const mapping = { gpa: gpa as Gpa, bytes, perm: VHOST_ACCESS_RW };
+    return policy === "tree" ? mapping : { ...mapping, iova: (base + gpa) as Iova };
+  });
+  if (tree.mapGuestMany(requests) === undefined) throw tooSmall(request, "guest memory");
 }
 
 function mapRing(

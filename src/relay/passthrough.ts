@@ -1,4 +1,4 @@
-import type { EventFd } from "../memory/bell.js";
+import type { Notifier } from "../memory/bell.js";
 import type { Parts } from "../memory/role.js";
 import type { RingState } from "../ring/ring-state.js";
 import { COUNTERS } from "../telemetry/counters.js";
@@ -29,10 +29,10 @@ export class Passthrough implements DataPath {
 
 /** The four notifications of a queue: the guest's on one side, the device's on the other. */
 export interface QueueNotifiers {
-  readonly guestKick: EventFd;
-  readonly guestCall: EventFd;
-  readonly deviceKick: EventFd;
-  readonly deviceCall: EventFd;
+  readonly guestKick: Notifier;
+  readonly guestCall: Notifier;
+  readonly deviceKick: Notifier;
+  readonly deviceCall: Notifier;
 }
 
 /** Passes kicks and calls on, and nothing else (vDPA software assisted live migration RFC, patches 7 and 9). */

@@ -9,7 +9,7 @@ import {
 } from "../layout/virtio-config.js";
 import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from "../layout/virtio-ring.js";
 import { assert } from "../memory/assert.js";
-import type { EventFd } from "../memory/bell.js";
+import type { Notifier } from "../memory/bell.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import type { Parts, Role } from "../memory/role.js";
 import type { Accounting } from "../ring/driver-ring.js";
@@ -34,7 +34,7 @@ export const CALL_RELAY = 1;
 export interface RelayQueueParts {
   readonly notifiers: QueueNotifiers;
   /** Signalled when the queue breaks. */
-  readonly err: EventFd;
+  readonly err: Notifier;
   readonly shadow: ShadowRing;
 }
 

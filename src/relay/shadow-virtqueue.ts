@@ -1,8 +1,8 @@
 import type { GpaMap } from "../iova/gpa-map.js";
 import { VHOST_ACCESS_RO, VHOST_ACCESS_WO } from "../layout/vhost.js";
 import * as virtioRing from "../layout/virtio-ring.js";
-import { type Gpa, highHalf, joinHalves, lowHalf, PAGE_BYTES } from "../memory/address.js";
-import type { EventFd } from "../memory/bell.js";
+import { FRAME_SPAN_BYTES, type Gpa, highHalf, joinHalves, lowHalf, PAGE_BYTES } from "../memory/address.js";
+import type { Notifier } from "../memory/bell.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import { RealMemory } from "../memory/real-memory.js";
 import type { Parts } from "../memory/role.js";
@@ -75,9 +75,9 @@ export interface ShadowVirtqueueParts {
   readonly eventIdx: boolean;
   readonly indirect: boolean;
   /** Tells the device that chains are available. */
-  readonly deviceKick: Pick<EventFd, "signal">;
+  readonly deviceKick: Pick<Notifier, "signal">;
   /** Tells the guest that chains were used. */
-  readonly guestCall: Pick<EventFd, "signal">;
+  readonly guestCall: Pick<Notifier, "signal">;
   readonly counters: Float64Array;
   /** Where the guest's ring stands when the relay takes over. */
   readonly start: { readonly lastAvailIdx: number; readonly usedIdx: number };
@@ -510,7 +510,8 @@ export class ShadowVirtqueue implements DataPath {
     let pieces = 0;
     let done = 0;
     do {
-      const mapping = map.find((address + done) as Gpa);
+      // Not >=: an address of 2^53 or above is NaN, which no comparison finds too large.
+      const mapping = address + done < FRAME_SPAN_BYTES ? map.find((address + done) as Gpa) : undefined;
       if (mapping === undefined) return -ADDRESS_UNMAPPED;
       if ((mapping.perm & need) === 0) return -PERMISSION_DENIED;
       const into = address + done - mapping.gpa;

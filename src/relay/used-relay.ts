@@ -1,5 +1,5 @@
 import { VRING_USED, VRING_USED_ELEM } from "../layout/virtio-ring.js";
-import type { EventFd } from "../memory/bell.js";
+import type { Notifier } from "../memory/bell.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import type { Parts } from "../memory/role.js";
 import { type SharedMemory, u16 } from "../memory/shared-memory.js";
@@ -21,7 +21,7 @@ export interface UsedRelayParts {
   readonly guestMemory: GuestMemory;
   readonly marks: GuestMarks;
   readonly indirect: boolean;
-  readonly guestCall: Pick<EventFd, "signal">;
+  readonly guestCall: Pick<Notifier, "signal">;
   readonly counters: Float64Array;
   readonly start: RingState;
 }

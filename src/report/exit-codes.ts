@@ -37,9 +37,9 @@ export class RunBroken extends Error {
   }
 }
 
-/** The exit code for an error that ended a command; what nobody foresaw is a run that broke. */
+/** The exit code for an error that ended a command (ConfigError is the layers' UsageError); all else broke the run. */
 export function exitCodeOf(error: unknown): ExitCode {
-  return error instanceof UsageError ? EXIT.usage : EXIT.broken;
+  return error instanceof UsageError || (error as Error | undefined)?.name === "ConfigError" ? EXIT.usage : EXIT.broken;
 }
 
 function oneLine(message: string): string {

@@ -193,8 +193,9 @@ export class DriverRing {
     const { state, areas } = this;
     const usedIdx = areas.usedMemory.observe16(areas.used + VRING_USED.offsets.idx);
     const waiting = u16(usedIdx - state.lastUsedIdx);
-    if (waiting > state.outstanding) {
-      throw new PeerFault("used-idx-overrun", `${waiting} entries used of ${state.outstanding} outstanding`);
+    // An entry too many within the ring's size is found by its head, one by one, in takeUsed().
+    if (waiting > areas.num) {
+      throw new PeerFault("used-idx-overrun", `${waiting} entries used in a queue of ${areas.num}`);
     }
     state.usedIdx = usedIdx;
     return waiting !== 0;

@@ -99,7 +99,9 @@ export type Report =
       readonly received: { equal: boolean; sha256: string } | undefined;
     }
   | { readonly kind: "window"; readonly result: WindowResult }
-  | { readonly kind: "switched"; readonly path: DataPathName; readonly refusals: readonly string[] }
+  /** The relay has shown the guest its device, without these features. */
+  | { readonly kind: "offered"; readonly refusals: readonly string[] }
+  | { readonly kind: "switched"; readonly path: DataPathName }
   | { readonly kind: "synced"; readonly token: number; readonly accounting: readonly Accounting[] }
   /** A wait ended by timeout, found work, and the bell did not ring for it. */
   | { readonly kind: "lost-notification"; readonly role: string }

@@ -11,10 +11,10 @@ import type { Workload } from "../driver/workload.js";
 import { COUNTER_BLOCKS } from "../machine/arena.js";
 import { guestLayout, makeDevice, makeDriver, makeRelay, type RelayOutside } from "../machine/assemble.js";
 import type { MachineConfig } from "../machine/config.js";
-import { DoubledUsed, type FaultPlan, flipByte, LossyCall, LossyLog } from "../machine/faults.js";
+import { DoubledUsed, type FaultPlan, flipByte, LossyCall, LossyLog, SlowNotifier } from "../machine/faults.js";
 import { deviceViews, driverViews, relayViews } from "../machine/views.js";
 import { PAGE_SHIFT } from "../memory/address.js";
-import type { EventFd } from "../memory/bell.js";
+import type { Notifier } from "../memory/bell.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import { MirroredMemory } from "../memory/mirrored-memory.js";
 import { RealMemory } from "../memory/real-memory.js";
@@ -61,7 +61,7 @@ export function driverStation(start: DriverStart, control: ControlPort, now: () 
       },
       now,
       recordLatency: (ns) => latency.record(ns),
-      wrapKick: config.exitNs === 0 ? undefined : (kick) => new SlowSignal(kick, config.exitNs),
+      wrapKick: config.exitNs === 0 ? undefined : (kick) => new SlowNotifier(kick, config.exitNs, now),
     },
   );
   const task = new DriverTask(driver, workload!, control, now);
@@ -80,6 +80,7 @@ export function relayStation(start: RelayStart, control: ControlPort): Station {
   const { config } = start;
   const views = relayViews(start.share);
   const relay = makeRelay(config, views, relayFault(config, start.fault, start.share.counters));
+  let offered = false;
   let told = false;
   let faults = 0;
   return {
@@ -91,16 +92,16 @@ export function relayStation(start: RelayStart, control: ControlPort): Station {
       told = true;
     },
     notice: () => {
+      if (!offered && relay.state.offered === 1) {
+        offered = true;
+        control.send({ kind: "offered", refusals: relay.refusals.map(({ name, why }) => `${name}: ${why}`) });
+      }
       for (; faults < relay.faults.length; faults++) {
         control.send({ kind: "peer-fault", role: "relay", message: relay.faults[faults]!.message });
       }
       if (!told || relay.switching) return;
       told = false;
-      control.send({
-        kind: "switched",
-        path: relay.path,
-        refusals: relay.refusals.map(({ name, why }) => `${name}: ${why}`),
-      });
+      control.send({ kind: "switched", path: relay.path });
     },
     accounting: () => relay.accounting(),
     close: () => {},
@@ -204,24 +205,7 @@ function deviceFault(config: MachineConfig, fault: FaultPlan | undefined, counte
 
 function lossyCall(fault: FaultPlan, counters: SharedArrayBuffer) {
   const driver = counterBlock(counters, COUNTER_BLOCKS.driver);
-  return (call: EventFd, queue: number) => (queue === 0 ? new LossyCall(call, driver, fault.at) : call);
-}
-
-/** A kick that takes `ns` longer, to stand for a VM exit. */
-class SlowSignal {
-  readonly #inner: Pick<EventFd, "signal">;
-  readonly #ns: number;
-
-  constructor(inner: Pick<EventFd, "signal">, ns: number) {
-    this.#inner = inner;
-    this.#ns = ns;
-  }
-
-  signal(): void {
-    const until = nowNs() + this.#ns;
-    while (nowNs() < until);
-    this.#inner.signal();
-  }
+  return (call: Notifier, queue: number) => (queue === 0 ? new LossyCall(call, driver, fault.at) : call);
 }
 
 function nowNs(): number {

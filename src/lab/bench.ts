@@ -1,0 +1,343 @@
+import { BlkWorkload } from "../driver/blk-workload.js";
+import type { MachineConfig } from "../machine/config.js";
+import type { FaultKind, FaultPlan } from "../machine/faults.js";
+import type { DataPathName } from "../relay/data-path.js";
+import { UsageError } from "../report/exit-codes.js";
+import { FlightRecorder } from "../report/flight-recorder.js";
+import { ImageFolder, type Input, loadInput, prefixOf } from "./files.js";
+import { type GateOutcome, type Gates, gateFailures, marksPages, runGates } from "./gates.js";
+import { type MachineFacts, machineFacts } from "./machine-facts.js";
+import { BASELINE, configOf, type PathChoice, pathName } from "./paths.js";
+import { pingPong } from "./ping-pong.js";
+import { ratioInterval } from "./statistics.js";
+import { switchUnderLoad } from "./switching.js";
+import { ThreadedMachine } from "./threaded-machine.js";
+import { type CpuPerRequest, type PerRequest, type Sample, WindowSeries } from "./windows.js";
+
+/** What a bench is asked to do. */
+export interface BenchOptions {
+  readonly paths: readonly PathChoice[];
+  /** What the user chose of a machine's config; the rest is each path's own. */
+  readonly asked: Partial<MachineConfig>;
+  readonly inputPath: string;
+  readonly inputBytesMax: number;
+  /** Timed windows of each path, and how long each is at least. */
+  readonly rounds: number;
+  readonly windowNs: number;
+  readonly fault: { readonly kind: FaultKind; readonly path: PathChoice } | undefined;
+  /** Go to and fro between the relay and passthrough this often, at least 50 times. */
+  readonly switchEveryMs: number | undefined;
+  /** Folder for disk images. */
+  readonly imageFolder: string | undefined;
+  /** Image to use instead: a file or a device of the user's. */
+  readonly imagePath: string | undefined;
+  readonly signal: AbortSignal;
+  /** Told how far it is, in [0, 1], and what it does. */
+  readonly progress: (done: number, what: string) => void;
+}
+
+/** One row of the result. */
+export interface PathResult {
+  readonly name: DataPathName;
+  readonly placement: string;
+  readonly waiting: string;
+  readonly iova_policy: string;
+  readonly unsafe: boolean;
+  /** Features the guest is not offered, with reasons. */
+  readonly refused_features: readonly string[];
+  readonly threads: number;
+  readonly requests: number;
+  readonly sha256: string | null;
+  readonly ns_per_request: { median: number; min: number; max: number; samples: number[] } | null;
+  readonly latency_ns: Record<string, number> | null;
+  readonly cpu_ns_per_request: CpuPerRequest | null;
+  readonly per_request: PerRequest | null;
+  readonly samples: readonly Sample[];
+  readonly gates: Gates;
+  readonly switches?: number;
+}
+
+/** How one path compares with the baseline. */
+export interface Overhead {
+  readonly path: DataPathName;
+  readonly placement: string;
+  readonly against: string;
+  readonly throughput: Ratio;
+  readonly latency_p50: Ratio;
+  readonly comparable: boolean;
+  readonly why?: string;
+}
+
+/** A ratio of this path to the baseline; above 1 is slower. */
+export interface Ratio {
+  readonly ratio: number;
+  readonly interval: readonly [number, number];
+  readonly pairs: number;
+}
+
+/** The document `svq bench --json` prints. */
+export interface BenchResult extends MachineFacts {
+  readonly schema: "shadowvq.bench/1";
+  readonly seed: number;
+  readonly config: Record<string, unknown>;
+  readonly input: { readonly path: string; readonly bytes: number; readonly sha256: string };
+  readonly noise: {
+    readonly pingpong_ns: { p50: number; min: number; max: number } | null;
+    readonly pingpong_why: string | null;
+    readonly pinned: boolean;
+    readonly pinned_why: string | undefined;
+    readonly cpu_tick_ns: number | null;
+  };
+  readonly paths: PathResult[];
+  readonly overhead: Overhead[];
+  readonly switches?: number;
+  failures: string[];
+  verdict: "ok" | "failed" | "aborted";
+  /** Why the run ended before its time. */
+  why?: string;
+}
+
+/** The gate phase uses at most this much of the input: rounds are checked page by page. */
+const GATE_BYTES_MAX = 2 ** 20;
+/** Share of a window that a thread with its own core may wait to run before a row is not compared. */
+const WAIT_SHARE_MAX = 0.1;
+const RECORDED_EVENTS = 64;
+
+/** Runs gates, then timed windows of every path in turn; never throws for what the run itself brings. */
+export class Bench {
+  readonly result: BenchResult;
+  /** The last control events, for when something fails. */
+  readonly recorder = new FlightRecorder(RECORDED_EVENTS);
+  readonly #options: BenchOptions;
+  readonly #configs: MachineConfig[];
+  readonly #input: Input;
+  readonly #machines: ThreadedMachine[] = [];
+  #folder: ImageFolder | undefined;
+
+  /** Checks configs, loads the input; throws UsageError and ConfigError. */
+  constructor(options: BenchOptions) {
+    this.#options = options;
+    this.#configs = options.paths.map((choice) => configOf(choice, options.asked));
+    this.#input = loadInput(options.inputPath, options.inputBytesMax);
+    for (const config of this.#configs) new ThreadedMachine(config, { input: this.#input });
+    const { path, bytes, sha256 } = this.#input;
+    this.result = {
+      schema: "shadowvq.bench/1",
+      ...machineFacts(),
+      seed: options.asked.seed ?? 1,
+      config: {
+        ...this.#configs[0],
+        paths: options.paths.map(pathName),
+        rounds: options.rounds,
+        window_ns: options.windowNs,
+      },
+      input: { path, bytes, sha256 },
+      noise: { pingpong_ns: null, pingpong_why: "not run", pinned: false, pinned_why: undefined, cpu_tick_ns: null },
+      paths: [],
+      overhead: [],
+      failures: [],
+      verdict: "aborted",
+    };
+  }
+
+  /** Runs it all; the result holds what was reached, whatever happened. Rethrows what broke the run. */
+  async run(): Promise<BenchResult> {
+    const { signal } = this.#options;
+    const stop = () => void this.#stopAll();
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      this.#folder = new ImageFolder(this.#options.imageFolder);
+      await this.#measureNoise();
+      await this.#runAll();
+      this.result.verdict = this.result.failures.length === 0 ? "ok" : "failed";
+    } catch (error) {
+      this.result.verdict = "aborted";
+      this.result.why = signal.aborted ? "interrupted" : (error as Error).message;
+      if (!signal.aborted) throw error;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      await this.#stopAll();
+      this.#folder?.remove();
+    }
+    return this.result;
+  }
+
+  async #measureNoise(): Promise<void> {
+    this.#options.progress(0, "ping-pong probe");
+    const { round_trip_ns, reason } = await pingPong();
+    Object.assign(this.result.noise, {
+      pingpong_ns: round_trip_ns && { p50: round_trip_ns["50"], min: round_trip_ns.min, max: round_trip_ns.max },
+      pingpong_why: reason,
+      cpu_tick_ns: this.result.cpu_tick_ns,
+    });
+  }
+
+  async #runAll(): Promise<void> {
+    const { fault, switchEveryMs } = this.#options;
+    const outcomes = await this.#gatePhase();
+    if (this.result.failures.length > 0 || fault !== undefined) {
+      this.#configs.forEach((config, i) => this.result.paths.push(this.#row(config, outcomes[i]!, undefined)));
+      return;
+    }
+    const series = await this.#startMachines();
+    if (switchEveryMs !== undefined) await this.#switchPhase(series, outcomes, switchEveryMs);
+    else await this.#timedPhase(series, outcomes);
+  }
+
+  /** Gates first, on machines of their own with the same seed and code. */
+  async #gatePhase(): Promise<GateOutcome[]> {
+    const { fault, progress, signal } = this.#options;
+    const outcomes: GateOutcome[] = [];
+    for (const [i, config] of this.#configs.entries()) {
+      signal.throwIfAborted();
+      progress((0.3 * i) / this.#configs.length, `gates of ${pathName(config)}`);
+      const input = prefixOf(this.#input, Math.max(GATE_BYTES_MAX, config.requestBytes));
+      const broken = fault !== undefined && pathName(fault.path) === pathName(config);
+      const outcome = await runGates(config, {
+        input,
+        image: this.#image(config, input.bytes),
+        fault: broken ? planFault(fault.kind, config) : undefined,
+        recorder: this.recorder,
+      });
+      const sha256 = config.device === "null" || outcome.sha256 === null || outcome.sha256 === input.sha256;
+      if (!sha256) outcome.gates.payload = false;
+      outcomes.push(outcome);
+      this.result.failures.push(...gateFailures(outcome.gates).map((failure) => `${pathName(config)}: ${failure}`));
+    }
+    return outcomes;
+  }
+
+  async #startMachines(): Promise<WindowSeries[]> {
+    const series: WindowSeries[] = [];
+    for (const config of this.#configs) {
+      const image = this.#image(config, this.#input.bytes);
+      const machine = new ThreadedMachine(config, { input: this.#input, image, recorder: this.recorder });
+      this.#machines.push(machine);
+      await machine.start();
+      series.push(new WindowSeries(machine));
+    }
+    const unpinned = this.#machines.find(({ pinning }) => !pinning.pinned);
+    Object.assign(this.result.noise, { pinned: unpinned === undefined, pinned_why: unpinned?.pinning.reason });
+    return series;
+  }
+
+  /** Windows of all paths in turn, round after round, so that what drifts meets them all alike. */
+  async #timedPhase(series: WindowSeries[], outcomes: GateOutcome[]): Promise<void> {
+    const { rounds, windowNs, progress, signal } = this.#options;
+    const steps = (rounds + 1) * series.length;
+    for (let step = 0; step < steps; step++) {
+      signal.throwIfAborted();
+      const one = series[step % series.length]!;
+      progress(0.3 + (0.7 * step) / steps, pathName(one.machine.config));
+      await one.take(windowNs, step >= series.length);
+    }
+    this.#fillRows(series, outcomes);
+    this.#compare(series);
+  }
+
+  async #switchPhase(series: WindowSeries[], outcomes: GateOutcome[], everyMs: number): Promise<void> {
+    const { windowNs, progress } = this.#options;
+    const counts: number[] = [];
+    for (const [i, one] of series.entries()) {
+      progress(0.3 + (0.7 * i) / series.length, `switching ${pathName(one.machine.config)}`);
+      counts.push(await switchUnderLoad(one, everyMs, windowNs, this.#options.signal));
+    }
+    this.#fillRows(series, outcomes, counts);
+    Object.assign(this.result, { switches: counts.reduce((sum, count) => sum + count, 0) });
+  }
+
+  #fillRows(series: WindowSeries[], outcomes: GateOutcome[], switches?: number[]): void {
+    for (const [i, one] of series.entries()) {
+      const { config, lost } = one.machine;
+      const expected = config.device === "null" ? null : this.#input.sha256;
+      this.result.failures.push(...one.failures(expected).map((failure) => `${pathName(config)}: ${failure}`));
+      const { gates } = outcomes[i]!;
+      gates.payload &&= !one.failures(expected).some((failure) => failure.startsWith("payload"));
+      gates.lost_notifications += lost.length;
+      this.result.paths.push(this.#row(config, outcomes[i]!, one, switches?.[i]));
+    }
+  }
+
+  #row(config: MachineConfig, outcome: GateOutcome, series: WindowSeries | undefined, switches?: number): PathResult {
+    return {
+      name: config.path,
+      placement: config.placement,
+      waiting: series?.machine.plan.device.waiting ?? config.waiting,
+      iova_policy: config.iovaPolicy,
+      unsafe: config.iovaPolicy === "identity-all",
+      refused_features: outcome.refusals,
+      threads: series?.machine.plan.threads ?? 0,
+      requests: series?.requests ?? outcome.requests,
+      sha256: series === undefined ? outcome.sha256 : series.sha256,
+      ns_per_request: series?.nsPerRequest() ?? null,
+      latency_ns: series?.latencyNs() ?? null,
+      cpu_ns_per_request: series?.cpuPerRequest(config) ?? null,
+      per_request: series?.perRequest() ?? null,
+      samples: series?.samples ?? [],
+      gates: outcome.gates,
+      ...(switches === undefined ? {} : { switches }),
+    };
+  }
+
+  #compare(series: WindowSeries[]): void {
+    const base = series.find(({ machine }) => pathName(machine.config) === pathName(BASELINE));
+    if (base === undefined) return;
+    for (const one of series) {
+      if (one === base) continue;
+      const { config } = one.machine;
+      const why = reasonNotToCompare(one) ?? reasonNotToCompare(base);
+      this.result.overhead.push({
+        path: config.path,
+        placement: config.placement,
+        against: pathName(BASELINE),
+        throughput: ratio(one.samples, base.samples, ({ ns_per_request }) => ns_per_request),
+        latency_p50: ratio(one.samples, base.samples, ({ p50_ns }) => p50_ns),
+        comparable: why === undefined,
+        ...(why === undefined ? {} : { why }),
+      });
+    }
+  }
+
+  #image(config: MachineConfig, inputBytes: number): { path: string; bytes: number } | undefined {
+    if (config.device !== "blk") return undefined;
+    const bytes = BlkWorkload.diskBytes(inputBytes, config.requestBytes);
+    const { imagePath } = this.#options;
+    return imagePath === undefined ? this.#folder!.create(bytes) : { path: imagePath, bytes };
+  }
+
+  async #stopAll(): Promise<void> {
+    await Promise.all(this.#machines.splice(0).map((machine) => machine.stop()));
+  }
+}
+
+/** Chooses by seed where a fault strikes; throws UsageError when the path has nothing of the kind to break. */
+export function planFault(kind: FaultKind, config: MachineConfig): FaultPlan {
+  if (kind === "drop-mark" && !marksPages(config)) {
+    throw new UsageError(`fault drop-mark: path ${config.path} marks no pages (try svq or used-only)`);
+  }
+  if (kind === "lose-call" && config.placement === "inline") {
+    throw new UsageError("fault lose-call: inline nobody sleeps, so no call can be missed (try threads or fused)");
+  }
+  if (config.device === "null" && kind !== "double-used" && kind !== "lose-call") {
+    throw new UsageError(`fault ${kind}: the null device writes no data (try device blk or net)`);
+  }
+  return { kind, at: 2 + (Math.abs(config.seed) % 5) };
+}
+
+function reasonNotToCompare({ machine, samples }: WindowSeries): string | undefined {
+  const { plan, pinning } = machine;
+  if (plan.why !== undefined) return plan.why;
+  if (!pinning.pinned) return `not pinned: ${pinning.reason}`;
+  const shared = new Set(Object.values(plan.cpus)).size < plan.threads;
+  const waits = samples.map(({ run_queue_wait }) => run_queue_wait ?? 0);
+  const worst = Math.max(...waits);
+  if (!shared && worst > WAIT_SHARE_MAX)
+    return `threads waited ${(worst * 100).toFixed(0)} % of a window for their cores`;
+  return undefined;
+}
+
+function ratio(ours: readonly Sample[], base: readonly Sample[], of: (sample: Sample) => number): Ratio {
+  const pairs = ours.map((sample, i) => ({ a: of(sample), b: of(base[i]!) }));
+  const { ratio, interval, pairs: count } = ratioInterval(pairs);
+  return { ratio, interval, pairs: count };
+}
