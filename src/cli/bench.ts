@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
-import { Bench, type BenchOptions, type BenchResult } from "../lab/bench.js";
+import { Bench, type BenchOptions } from "../lab/bench.js";
+import type { BenchResult } from "../lab/bench-result.js";
 import { footnotes, headline, overheadTable } from "../lab/bench-table.js";
 import { kickNs } from "../lab/kick-probe.js";
 import { DEFAULT_PATHS, type PathChoice, pathName } from "../lab/paths.js";

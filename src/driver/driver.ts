@@ -1,15 +1,16 @@
 import { featureBit, VIRTIO_F_VERSION_1 } from "../layout/virtio-config.js";
-import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC, VRING_DESC } from "../layout/virtio-ring.js";
+import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from "../layout/virtio-ring.js";
 import { assert } from "../memory/assert.js";
 import type { Notifier } from "../memory/bell.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import type { Parts, Role } from "../memory/role.js";
-import { type Accounting, DriverRing, type Segment, writeDescriptor } from "../ring/driver-ring.js";
+import { type Accounting, DriverRing } from "../ring/driver-ring.js";
 import { faultReason, PeerFault } from "../ring/peer-fault.js";
 import { clearRings, type VringAreas } from "../ring/vring-areas.js";
 import { COUNTERS } from "../telemetry/counters.js";
 import { DRIVER_PHASES, type DriverTransport } from "../transport/driver-transport.js";
 import { hasFeature } from "../transport/features.js";
+import { DriverQueue } from "./driver-queue.js";
 import type { QueueLayout } from "./guest-layout.js";
 import type { Workload } from "./workload.js";
 
@@ -54,19 +55,6 @@ export interface JobResult {
   readonly refused: number;
   /** What broke the device, if anything. */
   readonly fault: string | undefined;
-}
-
-/** One queue of the driver. */
-interface DriverQueue {
-  readonly ring: DriverRing;
-  readonly kick: Pick<Notifier, "signal">;
-  /** By descriptor head: the slot of the request. */
-  readonly slotOfHead: Int32Array;
-  /** By slot: request number, and when it was submitted. */
-  readonly numbers: Float64Array;
-  readonly times: Float64Array;
-  /** Free slots, as a stack. */
-  readonly free: number[];
 }
 
 /** The guest's driver: initialises the device, submits requests, takes back and checks what was done. */
@@ -133,14 +121,15 @@ export class Driver implements Role {
     let moved = false;
     for (const queue of this.#queues) {
       queue.ring.disarm();
-      if (this.#complete(queue)) moved = true;
+      moved = this.#complete(queue) || moved;
+      moved = this.#submit(queue) || moved;
     }
-    return (this.state.working === 1 && this.#submitAll()) || moved;
+    return moved;
   }
 
   arm(): boolean {
     let safe = true;
-    for (const queue of this.#queues) safe = this.#arm(queue.ring) && safe;
+    for (const queue of this.#queues) safe = this.#arm(queue) && safe;
     if (this.#parts.transport.needsReset()) this.#noteBrokenQueue();
     return safe;
   }
@@ -152,10 +141,7 @@ export class Driver implements Role {
 
   /** All that outlives a step. */
   parts(): Parts[] {
-    const queues = this.#queues.flatMap((queue) => [
-      queue.ring.parts(),
-      { state: {}, tables: [queue.slotOfHead, queue.numbers] },
-    ]);
+    const queues = this.#queues.flatMap((queue) => queue.parts());
     return [{ state: this.state, tables: [] }, this.#parts.transport.parts(), ...queues];
   }
 
@@ -200,17 +186,23 @@ export class Driver implements Role {
   }
 
   #makeQueues(): DriverQueue[] {
-    const { layouts, kicks, num, depth } = this.#parts;
-    const offered = this.#parts.transport.offered();
-    const eventIdx = this.#parts.eventIdx && hasFeature(offered, VIRTIO_RING_F_EVENT_IDX);
-    return layouts.map((layout, queue) => ({
-      ring: new DriverRing(this.#areas(layout), { eventIdx }),
-      kick: kicks[queue]!,
-      slotOfHead: new Int32Array(num),
-      numbers: new Float64Array(depth),
-      times: new Float64Array(depth),
-      free: Array.from({ length: depth }, (_, slot) => depth - 1 - slot),
-    }));
+    const { layouts, kicks, depth, guest, workload, counters, transport } = this.#parts;
+    const accepted = transport.offered();
+    const eventIdx = this.#parts.eventIdx && hasFeature(accepted, VIRTIO_RING_F_EVENT_IDX);
+    const tables = this.#parts.indirect && hasFeature(accepted, VIRTIO_RING_F_INDIRECT_DESC);
+    return layouts.map(
+      (layout, queue) =>
+        new DriverQueue({
+          ring: new DriverRing(this.#areas(layout), { eventIdx }),
+          kick: kicks[queue]!,
+          guest,
+          workload,
+          slots: layout.slots,
+          firstSlot: queue * depth,
+          useTables: tables && workload.chainLength > 1,
+          counters,
+        }),
+    );
   }
 
   #areas({ desc, avail, used }: QueueLayout): VringAreas {
@@ -228,104 +220,49 @@ export class Driver implements Role {
     };
   }
 
-  /** Submits as many requests as there is room for, queue by queue, in batches. */
-  #submitAll(): boolean {
-    let moved = false;
-    for (const [number, queue] of this.#queues.entries()) moved = this.#submit(number, queue) || moved;
-    return moved;
+  /** Takes every used chain and judges it; at most a queue's worth. */
+  #complete(queue: DriverQueue): boolean {
+    const { state } = this;
+    const { now, recordLatency } = this.#parts;
+    let timeNs = 0;
+    let budget = queue.ring.areas.num;
+    for (; budget > 0; budget--) {
+      try {
+        const finished = queue.finish();
+        if (finished === undefined) break;
+        timeNs ||= now();
+        recordLatency(timeNs - finished.submittedNs);
+        state.completed += 1;
+        if (!finished.ok) state.refused += 1;
+      } catch (error) {
+        this.#note(error);
+        if (this.fault !== undefined) break;
+      }
+    }
+    return budget < queue.ring.areas.num;
   }
 
-  #submit(number: number, queue: DriverQueue): boolean {
+  /** Submits as many requests as there is room for, in batches; none before a whole batch has room. */
+  #submit(queue: DriverQueue): boolean {
     const { state } = this;
-    const { batch, now } = this.#parts;
-    const time = now();
+    const { batch, now, workload } = this.#parts;
+    const left = state.count - state.submitted;
+    if (state.working === 0 || left === 0 || queue.state.freeSlots < Math.min(batch, left)) return false;
+    const timeNs = now();
     let added = 0;
-    if (queue.free.length < Math.min(batch, state.count - state.submitted)) return false;
-    while (state.submitted < state.count && queue.free.length > 0) {
-      const request = state.first + state.submitted;
-      if (this.#parts.workload.isBarrier(request) && state.completed < state.submitted) break;
-      if (!this.#offer(number, queue, request, time)) break;
+    while (state.submitted < state.count) {
+      const number = state.first + state.submitted;
+      if (workload.isBarrier(number) && state.completed < state.submitted) break;
+      if (!queue.offer(number, timeNs)) break;
       state.submitted += 1;
       added += 1;
-      if (added % batch === 0) this.#publish(queue);
+      if (added % batch === 0) queue.publish();
     }
-    this.#publish(queue);
+    queue.publish();
     return added > 0;
   }
 
-  /** Offers one request; false when the ring has no room for its chain. */
-  #offer(number: number, queue: DriverQueue, request: number, time: number): boolean {
-    const { workload, depth, indirect, transport } = this.#parts;
-    const { ring } = queue;
-    const slot = queue.free.at(-1)!;
-    const shared = number * depth + slot;
-    const useTable =
-      indirect && workload.chainLength > 1 && hasFeature(transport.offered(), VIRTIO_RING_F_INDIRECT_DESC);
-    if (ring.state.freeCount < (useTable ? 1 : workload.chainLength)) return false;
-    const chain = workload.prepare(request, shared);
-    const head = useTable ? this.#offerTable(ring, number, slot, chain) : ring.addChain(chain);
-    queue.free.pop();
-    queue.slotOfHead[head] = slot;
-    queue.numbers[slot] = request;
-    queue.times[slot] = time;
-    return true;
-  }
-
-  #offerTable(ring: DriverRing, number: number, slot: number, chain: readonly Segment[]): number {
-    const { guest, layouts } = this.#parts;
-    const { table } = layouts[number]!.slots[slot]!;
-    const place = guest.locate(table, chain.length * VRING_DESC.size)!;
-    for (let i = 0; i < chain.length; i++) {
-      writeDescriptor(place.memory, place.offset + i * VRING_DESC.size, chain[i]!, i + 1 < chain.length, i + 1);
-    }
-    return ring.addIndirect(table, chain.length);
-  }
-
-  #publish({ ring, kick }: DriverQueue): void {
-    if (!ring.publishAvail()) return;
-    this.#parts.counters[COUNTERS.kicks]! += 1;
-    kick.signal();
-  }
-
-  /** Takes every used chain, checks it, frees its slot; at most a queue's worth. */
-  #complete(queue: DriverQueue): boolean {
-    const { ring } = queue;
-    let time = 0;
-    let any = false;
-    for (let budget = ring.areas.num; budget > 0; budget--) {
-      const taken = this.#takeUsed(ring);
-      if (taken === "nothing") break;
-      any = true;
-      if (taken === "stranger") continue;
-      time ||= this.#parts.now();
-      this.#finish(queue, time);
-    }
-    return any;
-  }
-
-  /** "stranger": the device named a chain that is not outstanding, which is counted and skipped. */
-  #takeUsed(ring: DriverRing): "chain" | "stranger" | "nothing" {
-    try {
-      return ring.takeUsed() ? "chain" : "nothing";
-    } catch (error) {
-      this.#note(error);
-      return this.fault === undefined ? "stranger" : "nothing";
-    }
-  }
-
-  #finish(queue: DriverQueue, time: number): void {
-    const { state } = this;
-    const { workload, depth, counters, recordLatency } = this.#parts;
-    const slot = queue.slotOfHead[queue.ring.used.id]!;
-    const number = this.#queues.indexOf(queue);
-    if (!workload.finish(queue.numbers[slot]!, number * depth + slot, queue.ring.used.len)) state.refused += 1;
-    recordLatency(time - queue.times[slot]!);
-    queue.free.push(slot);
-    state.completed += 1;
-    counters[COUNTERS.requests]! += 1;
-  }
-
-  #arm(ring: DriverRing): boolean {
+  #arm({ ring }: DriverQueue): boolean {
     try {
       return ring.arm();
     } catch (error) {

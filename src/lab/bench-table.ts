@@ -1,6 +1,6 @@
 import type { TableContent } from "../report/table.js";
 import { formatNs, formatRatio } from "../report/units.js";
-import type { BenchResult, Overhead, PathResult, Ratio } from "./bench.js";
+import type { BenchResult, Overhead, PathResult, Ratio } from "./bench-result.js";
 
 /** The line above every table of an emulated machine: what the figures leave out. */
 export function headline(kickNs: number | null, exitNs: number): string {
@@ -70,7 +70,7 @@ function row(path: PathResult, overhead: Overhead | undefined): (string | number
     !gates.missed_dirty_pages;
   return [
     `${path.name}/${path.placement}`,
-    ns && ns.median.toFixed(0),
+    ns?.median.toFixed(0) ?? null,
     ns && `${ns.min.toFixed(0)}…${ns.max.toFixed(0)}`,
     ns && Math.round(1e9 / ns.median).toLocaleString("en"),
     latency && formatNs(latency["50"]!),

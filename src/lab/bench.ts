@@ -1,18 +1,18 @@
 import { BlkWorkload } from "../driver/blk-workload.js";
 import type { MachineConfig } from "../machine/config.js";
 import type { FaultKind, FaultPlan } from "../machine/faults.js";
-import type { DataPathName } from "../relay/data-path.js";
 import { UsageError } from "../report/exit-codes.js";
 import { FlightRecorder } from "../report/flight-recorder.js";
+import type { BenchResult, PathResult, Ratio } from "./bench-result.js";
 import { ImageFolder, type Input, loadInput, prefixOf } from "./files.js";
-import { type GateOutcome, type Gates, gateFailures, marksPages, runGates } from "./gates.js";
-import { type MachineFacts, machineFacts } from "./machine-facts.js";
+import { type GateOutcome, gateFailures, marksPages, runGates } from "./gates.js";
+import { machineFacts } from "./machine-facts.js";
 import { BASELINE, configOf, type PathChoice, pathName } from "./paths.js";
 import { pingPong } from "./ping-pong.js";
 import { ratioInterval } from "./statistics.js";
 import { switchUnderLoad } from "./switching.js";
 import { ThreadedMachine } from "./threaded-machine.js";
-import { type CpuPerRequest, type PerRequest, type Sample, WindowSeries } from "./windows.js";
+import { type Sample, WindowSeries } from "./windows.js";
 
 /** What a bench is asked to do. */
 export interface BenchOptions {
@@ -34,67 +34,6 @@ export interface BenchOptions {
   readonly signal: AbortSignal;
   /** Told how far it is, in [0, 1], and what it does. */
   readonly progress: (done: number, what: string) => void;
-}
-
-/** One row of the result. */
-export interface PathResult {
-  readonly name: DataPathName;
-  readonly placement: string;
-  readonly waiting: string;
-  readonly iova_policy: string;
-  readonly unsafe: boolean;
-  /** Features the guest is not offered, with reasons. */
-  readonly refused_features: readonly string[];
-  readonly threads: number;
-  readonly requests: number;
-  readonly sha256: string | null;
-  readonly ns_per_request: { median: number; min: number; max: number; samples: number[] } | null;
-  readonly latency_ns: Record<string, number> | null;
-  readonly cpu_ns_per_request: CpuPerRequest | null;
-  readonly per_request: PerRequest | null;
-  readonly samples: readonly Sample[];
-  readonly gates: Gates;
-  readonly switches?: number;
-}
-
-/** How one path compares with the baseline. */
-export interface Overhead {
-  readonly path: DataPathName;
-  readonly placement: string;
-  readonly against: string;
-  readonly throughput: Ratio;
-  readonly latency_p50: Ratio;
-  readonly comparable: boolean;
-  readonly why?: string;
-}
-
-/** A ratio of this path to the baseline; above 1 is slower. */
-export interface Ratio {
-  readonly ratio: number;
-  readonly interval: readonly [number, number];
-  readonly pairs: number;
-}
-
-/** The document `svq bench --json` prints. */
-export interface BenchResult extends MachineFacts {
-  readonly schema: "shadowvq.bench/1";
-  readonly seed: number;
-  readonly config: Record<string, unknown>;
-  readonly input: { readonly path: string; readonly bytes: number; readonly sha256: string };
-  readonly noise: {
-    readonly pingpong_ns: { p50: number; min: number; max: number } | null;
-    readonly pingpong_why: string | null;
-    readonly pinned: boolean;
-    readonly pinned_why: string | undefined;
-    readonly cpu_tick_ns: number | null;
-  };
-  readonly paths: PathResult[];
-  readonly overhead: Overhead[];
-  readonly switches?: number;
-  failures: string[];
-  verdict: "ok" | "failed" | "aborted";
-  /** Why the run ended before its time. */
-  why?: string;
 }
 
 /** The gate phase uses at most this much of the input: rounds are checked page by page. */
@@ -176,7 +115,7 @@ export class Bench {
     const { fault, switchEveryMs } = this.#options;
     const outcomes = await this.#gatePhase();
     if (this.result.failures.length > 0 || fault !== undefined) {
-      this.#configs.forEach((config, i) => this.result.paths.push(this.#row(config, outcomes[i]!, undefined)));
+      this.result.paths.push(...this.#configs.map((config, i) => this.#row(config, outcomes[i]!, undefined)));
       return;
     }
     const series = await this.#startMachines();

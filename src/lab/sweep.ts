@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import type { MachineConfig } from "../machine/config.js";
 import { UsageError } from "../report/exit-codes.js";
-import type { BenchResult } from "./bench.js";
+import type { BenchResult } from "./bench-result.js";
 import { settingOf } from "./settings.js";
 
 /** One axis of a sweep: a setting and the values it takes. */

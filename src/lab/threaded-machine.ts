@@ -12,6 +12,7 @@ import { COUNTERS, type CounterSnapshot, counterBlock, snapshot } from "../telem
 import { LATENCY_RECORDER_BYTES, LatencyRecorder } from "../telemetry/latency-recorder.js";
 import type { Command, Report, WaitPolicy } from "../workers/messages.js";
 import { workerUrl } from "../workers/worker-url.js";
+import { ReportDesk } from "./report-desk.js";
 import { describeMachine, whoIsStuck } from "./ring-dump.js";
 import { allowedCpus, pinThread, type ThreadTimes, threadTimes } from "./threads.js";
 import { planThreads, type ThreadPlan } from "./wait-policy.js";
@@ -71,8 +72,7 @@ export class ThreadedMachine {
   readonly #options: MachineOptions;
   readonly #latencyBuffer = new SharedArrayBuffer(LATENCY_RECORDER_BYTES);
   readonly #threads: Thread[] = [];
-  readonly #waiting: { accept: (report: Report) => boolean; fail: (error: Error) => void }[] = [];
-  #broken: Error | undefined;
+  readonly #desk = new ReportDesk();
   #stopping = false;
   #token = 0;
 
@@ -90,7 +90,7 @@ export class ThreadedMachine {
 
   /** Starts and pins the threads, and waits until the driver has gone through its eight steps. */
   async start(): Promise<void> {
-    const live = this.#expect((report) => report.kind === "live");
+    const live = this.#desk.expect((report) => report.kind === "live");
     const ready = this.#spawn();
     await withDeadline(ready, START_MS, () => this.#stuck("threads did not start"));
     this.pinning = this.#pin();
@@ -103,7 +103,7 @@ export class ThreadedMachine {
     command: Command,
     answer: K,
   ): Promise<Extract<Report, { kind: K }>> {
-    const reply = this.#expect((report) => report.kind === answer);
+    const reply = this.#desk.expect((report) => report.kind === answer);
     this.tell(to, command);
     return (await this.#watched(reply)) as Extract<Report, { kind: K }>;
   }
@@ -120,7 +120,7 @@ export class ThreadedMachine {
     const accounting: Accounting[] = [];
     for (const thread of this.#threads) {
       const token = ++this.#token;
-      const reply = this.#expect((report) => report.kind === "synced" && report.token === token);
+      const reply = this.#desk.expect((report) => report.kind === "synced" && report.token === token);
       thread.worker.postMessage({ kind: "sync", token } satisfies Command);
       thread.bell.ring();
       const synced = await this.#watched(reply);
@@ -144,7 +144,7 @@ export class ThreadedMachine {
   /** Stops all threads and waits for their end; ends those that do not within 2 s. Never throws. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    this.#break(new RunBroken("stopped"));
+    this.#desk.break(new RunBroken("stopped"));
     await Promise.all(
       this.#threads.map(async (thread) => {
         if (thread.ended) return;
@@ -192,14 +192,14 @@ export class ThreadedMachine {
     const thread: Thread = { name, worker, bell: new Doorbell(this.arena.bells, bell), tid: null, ended: false };
     this.#threads.push(thread);
     worker.on("error", (error) =>
-      this.#break(new RunBroken(`${name} worker threw: ${error.message}`, { cause: error })),
+      this.#desk.break(new RunBroken(`${name} worker threw: ${error.message}`, { cause: error })),
     );
     worker.on("exit", (code) => {
       thread.ended = true;
-      if (!this.#stopping) this.#break(new RunBroken(`${name} worker ended by itself with ${code}`));
+      if (!this.#stopping) this.#desk.break(new RunBroken(`${name} worker ended by itself with ${code}`));
     });
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ accept: () => false, fail: reject });
+      this.#desk.onBreak(reject);
       worker.on("message", (report: Report) => {
         if (report.kind === "ready") {
           thread.tid = report.tid;
@@ -217,33 +217,14 @@ export class ThreadedMachine {
       event: report.kind,
       detail: { report: JSON.stringify(report) },
     });
-    if (report.kind === "failed") this.#break(new RunBroken(`${name}: ${report.message}`, { cause: report.stack }));
-    if (report.kind === "host-error") this.#break(new RunBroken(`device: ${report.message}`));
-    if (report.kind === "peer-fault") this.#break(new RunBroken(`${report.role} broke a queue: ${report.message}`));
+    if (report.kind === "failed")
+      this.#desk.break(new RunBroken(`${name}: ${report.message}`, { cause: report.stack }));
+    if (report.kind === "host-error") this.#desk.break(new RunBroken(`device: ${report.message}`));
+    if (report.kind === "peer-fault")
+      this.#desk.break(new RunBroken(`${report.role} broke a queue: ${report.message}`));
     if (report.kind === "offered") this.refusals = report.refusals;
     if (report.kind === "lost-notification") this.lost.push(report.role);
-    const index = this.#waiting.findIndex(({ accept }) => accept(report));
-    if (index >= 0) this.#waiting.splice(index, 1);
-  }
-
-  #expect(accept: (report: Report) => boolean): Promise<Report> {
-    return new Promise((resolve, reject) => {
-      if (this.#broken !== undefined) {
-        reject(this.#broken);
-        return;
-      }
-      const take = (report: Report) => {
-        if (!accept(report)) return false;
-        resolve(report);
-        return true;
-      };
-      this.#waiting.push({ accept: take, fail: reject });
-    });
-  }
-
-  #break(error: Error): void {
-    this.#broken ??= error;
-    for (const { fail } of this.#waiting.splice(0)) fail(this.#broken);
+    this.#desk.hear(report);
   }
 
   /** Rejects when neither driver nor a bell gets anywhere for STUCK_MS, naming who holds up the work. */
@@ -256,7 +237,7 @@ export class ThreadedMachine {
         seen = progress;
         since = performance.now();
       } else if (performance.now() - since > STUCK_MS) {
-        this.#break(this.#stuck(`no progress for ${STUCK_MS / 1000} s`));
+        this.#desk.break(this.#stuck(`no progress for ${STUCK_MS / 1000} s`));
       }
     }, WATCH_MS);
     try {
