@@ -84,7 +84,8 @@ function liveLine(tick: RunTick, before: RunTick | undefined): string {
   const ns = tick.elapsed_ns - (before?.elapsed_ns ?? 0);
   const rate = Math.round((requests * 1e9) / ns).toLocaleString("en");
   const { relay, driver } = tick;
-  return `${formatNs(tick.elapsed_ns)}  ${rate} requests/s  ${driver.kicks} kicks  ${relay.descriptors} descriptors relayed  ${relay.dirtyMarks} marks`;
+  const relayed = `${relay.descriptors} descriptors relayed  ${relay.dirtyMarks} marks`;
+  return `${formatNs(tick.elapsed_ns)}  ${rate} requests/s  ${driver.kicks} kicks  ${relayed}`;
 }
 
 function summary(result: RunTick & { failures: string[] }, verdict: string): string {

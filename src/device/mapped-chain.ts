@@ -35,7 +35,7 @@ export class MappedChain {
     this.#witness = witness;
   }
 
-  /** Translates all of a chain; false on an IOTLB miss (call again). Throws PeerFault address-unmapped, permission-denied. */
+  /** Translates all of a chain; false on a miss (call again). Throws PeerFault address-unmapped, permission-denied. */
   map(chain: Chain): boolean {
     this.#count = 0;
     for (let i = 0; i < chain.count; i++) {

@@ -26,7 +26,8 @@ export class DirtyLog {
 
   /** Covers guest addresses below `end`, in `logBytes(end)` bytes at `offset`. */
   constructor(memory: SharedMemory, offset: number, end: number) {
-    assert(offset % 4 === 0 && offset + logBytes(end) <= memory.byteLength, "the log lies inside its memory");
+    const inside = offset >= 0 && offset + logBytes(end) <= memory.byteLength;
+    assert(offset % 4 === 0 && inside, "the log lies inside its memory");
     this.memory = memory;
     this.offset = offset;
     this.pageCount = Math.ceil(end / PAGE_BYTES);
@@ -74,10 +75,8 @@ export class DirtyLog {
     this.take(bitmap);
     for (let word = 0; word < bitmap.length; word++) {
       if (bitmap[word] === 0) continue;
-      assert(
-        (word + 1) * WORD_PAGES <= Math.ceil(next.pageCount / WORD_PAGES) * WORD_PAGES,
-        "no mark lies beyond the new log",
-      );
+      const last = (word + 1) * WORD_PAGES - 1 - Math.clz32(bitmap[word]!);
+      assert(last < next.pageCount, "no mark lies beyond the new log");
       next.memory.setBits32(next.offset + word * 4, bitmap[word]!);
     }
   }

@@ -76,6 +76,7 @@ function tooSmall(regions: readonly { bytes: number }[], request: LayoutRequest)
   const have = regions.reduce((sum, { bytes }) => sum + bytes, 0);
   const { queues, num, depth, dataBytes } = request;
   return new ConfigError(
-    `guest RAM of ${have} bytes is too small for ${queues} queue(s) of ${num} entries and ${depth} requests of ${dataBytes} bytes`,
+    `guest RAM of ${have} bytes is too small for ${queues} queue(s) of ${num} entries ` +
+      `and ${depth} requests of ${dataBytes} bytes`,
   );
 }

@@ -5,7 +5,7 @@ const NODE_ENTRIES = 1 << NODE_SHIFT;
 /**
  * The nodes of a GapTree in four columns: what can be asked of one node, and how entries move between neighbours.
  *
- * Node n owns the entries n · 32 … n · 32 + 31. The columns are replaced when they grow, which only add() makes them do.
+ * Node n owns the entries n · 32 … n · 32 + 31. The columns are replaced when they grow, which only add() does.
  */
 export class GapNodes {
   /** Leaf: first page of the mapping. Inner: that of the child's first entry, always exact. */

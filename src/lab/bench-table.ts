@@ -42,7 +42,8 @@ export function footnotes(result: BenchResult): string[] {
       notes.push(`${path.name}/${path.placement}: unsafe: identity-all lets the device write everywhere`);
     if (path.gates.missed_dirty_pages === null && path.gates.changed_pages > 0) {
       notes.push(
-        `${path.name}/${path.placement}: marks nothing, so it cannot migrate: ${path.gates.changed_pages} pages changed unseen`,
+        `${path.name}/${path.placement}: marks nothing, so it cannot migrate ` +
+          `(${path.gates.changed_pages} pages changed unseen)`,
       );
     }
     if (path.switches !== undefined)
@@ -53,8 +54,9 @@ export function footnotes(result: BenchResult): string[] {
     probe === null
       ? (result.noise.pingpong_why ?? "not run")
       : `${probe.p50.toFixed(0)} ns (${probe.min.toFixed(0)}…${probe.max.toFixed(0)})`;
+  const unpinned = result.noise.pinned_why ?? "no timed phase";
   notes.push(
-    `noise: cache-line ping-pong ${text}; ${result.noise.pinned ? "threads pinned" : `not pinned: ${result.noise.pinned_why ?? "no timed phase"}`}`,
+    `noise: cache-line ping-pong ${text}; ${result.noise.pinned ? "threads pinned" : `not pinned: ${unpinned}`}`,
   );
   notes.push(...result.failures.map((failure) => `FAILED ${failure}`));
   return notes;

@@ -4,7 +4,7 @@ import { guestLayout } from "../machine/assemble.js";
 import type { MachineConfig } from "../machine/config.js";
 import { RealMemory } from "../memory/real-memory.js";
 import { type SharedMemory, u16 } from "../memory/shared-memory.js";
-import { COUNTERS, counterBlock } from "../telemetry/counters.js";
+import { counterBlock, snapshot } from "../telemetry/counters.js";
 
 /** What the shared words of one ring say. */
 export interface RingDump {
@@ -53,8 +53,8 @@ export function describeMachine(config: MachineConfig, arena: Arena): string[] {
       `used.idx ${d.usedIdx} flags ${d.usedFlags} avail_event ${d.availEvent}`,
   );
   const roles = Object.entries(COUNTER_BLOCKS).map(([role, block]) => {
-    const counters = counterBlock(arena.counters, block);
-    return `${role}: ${counters[COUNTERS.progress]} busy turns, ${counters[COUNTERS.sleeps]} sleeps, ${counters[COUNTERS.timeouts]} timeouts`;
+    const { progress, sleeps, timeouts } = snapshot(counterBlock(arena.counters, block));
+    return `${role}: ${progress} busy turns, ${sleeps} sleeps, ${timeouts} timeouts`;
   });
   return [...rings, ...roles];
 }

@@ -6,14 +6,17 @@ import type { MarkPolicy } from "../relay/guest-marks.js";
 
 /** Which thread runs the relay: its own, the device's, or one thread for everybody in virtual time. */
 export const PLACEMENTS = ["threads", "fused", "inline"] as const;
+/** One of PLACEMENTS. */
 export type Placement = (typeof PLACEMENTS)[number];
 
 /** How a thread waits: never sleeping, sleeping at once, or spinning for a while first. */
 export const WAITINGS = ["polled", "notified", "adaptive"] as const;
+/** One of WAITINGS. */
 export type Waiting = (typeof WAITINGS)[number];
 
 /** The devices there are. */
 export const DEVICES = ["blk", "net", "null"] as const;
+/** One of DEVICES. */
 export type DeviceName = (typeof DEVICES)[number];
 
 /** One emulated machine, as plain data: the same config gives the same machine in every placement. */

@@ -7,6 +7,7 @@ import { COUNTERS } from "../telemetry/counters.js";
 
 /** The faults that can be put into one path, each for one gate to find. */
 export const FAULTS = ["flip-byte", "drop-mark", "lose-call", "double-used"] as const;
+/** One of FAULTS. */
 export type FaultKind = (typeof FAULTS)[number];
 
 /** A fault and the request at which it strikes, counted from 0. */
@@ -85,7 +86,7 @@ export class LossyCall implements Notifier {
   }
 }
 
-/** double-used: a used ring in which one entry, in the `at`-th batch, comes twice; whoever writes it does not notice. */
+/** double-used: a used ring in which one entry, in the `at`-th batch, comes twice, unnoticed by whoever writes it. */
 export class DoubledUsed extends ForwardingMemory {
   readonly #used: number;
   readonly #avail: number;

@@ -1,7 +1,7 @@
 /**
  * One party of the machine: the driver, the relay or the device.
  *
- * A worker loop, a seeded simulation, an explorer, a bench and a daemon all drive the same class through these two calls.
+ * A worker loop, a seeded simulation, an explorer, a bench and a daemon all drive the same class through these calls.
  */
 export interface Role {
   /** For messages and reports: "driver", "relay", "device". */

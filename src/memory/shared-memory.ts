@@ -4,8 +4,8 @@
  * | verb | who may use it | order it gives |
  * |---|---|---|
  * | read, write, copyOut, copyIn | the one side that owns the bytes now | none |
- * | observe | anyone, on an index, flag or event word | acquire: sees all that was written before the matching publish |
- * | publish | the one writer of that word | release: all earlier writes are visible before it; may itself still wait in a store buffer |
+ * | observe | anyone, on an index, flag or event word | acquire: sees what was written before the matching publish |
+ * | publish | the one writer of that word | release: earlier writes are visible before it, itself perhaps later |
  * | setBits, takeBits | anyone | read-modify-write, full fence |
  * | fence | after a publish, before an observe | full: the publish is visible before the observe reads |
  *

@@ -14,7 +14,7 @@ export interface DataPath {
   drain(): boolean;
   /** Asks the peers to notify, then looks again; true when sleeping is safe. */
   arm(): boolean;
-  /** Ends it at a stopped device whose next available entry is `base.lastAvailIdx`; returns where the guest's ring stands. */
+  /** Ends it at a device that stopped at `base`; returns where the guest's ring stands. */
   stop(base: RingState): RingState;
   /** All that outlives a step. */
   parts(): Parts;

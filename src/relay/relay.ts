@@ -26,8 +26,9 @@ import type { QueueNotifiers } from "./passthrough.js";
 import { buildPath, type PathContext, queueAddresses, type ShadowRing } from "./paths.js";
 import { ShadowVirtqueue } from "./shadow-virtqueue.js";
 
-/** Which EventFd a device signals for used buffers: the guest's own, or the one the relay polls. */
+/** Which EventFd a device signals for used buffers: the guest's own. */
 export const CALL_GUEST = 0;
+/** Which EventFd a device signals for used buffers: the one the relay polls. */
 export const CALL_RELAY = 1;
 
 /** What the relay keeps for one queue. */
@@ -71,8 +72,8 @@ const SWITCH = {
 /**
  * The relay: the guest's device and the device's driver at once, with a data path for each queue between them.
  *
- * Its data path can change while it runs (requestPath): the device is suspended, what it used is returned, what it never
- * fetched is taken back, and it starts again on other rings at the index the guest's ring has reached.
+ * Its data path can change while it runs (requestPath): the device is suspended, what it used is returned, what it
+ * never fetched is taken back, and it starts again on other rings at the index the guest's ring has reached.
  */
 export class Relay implements Role, DeviceSide {
   readonly name = "relay";
@@ -94,6 +95,8 @@ export class Relay implements Role, DeviceSide {
   #plan: AddressPlan;
   #paths: (DataPath | undefined)[];
   #bases: RingState[];
+  /** By queue: 1 once it is broken, until the guest resets the device. */
+  readonly #broken: Int32Array;
 
   constructor(parts: RelayParts, path: DataPathName) {
     this.#parts = parts;
@@ -102,6 +105,7 @@ export class Relay implements Role, DeviceSide {
     this.#plan = parts.plan(path);
     this.#paths = parts.queues.map(() => undefined);
     this.#bases = parts.queues.map(() => ({ lastAvailIdx: 0, usedIdx: 0 }));
+    this.#broken = new Int32Array(parts.queues.length);
   }
 
   /** The data path in use. */
@@ -134,7 +138,9 @@ export class Relay implements Role, DeviceSide {
     const { state } = this;
     if (this.#parts.iotlb.waiting()) return false;
     if (state.running === 0) return true;
-    // The device rings when it answers; what it used until then is drained after that.
+    // The device rings when it answers, but not when it has taken in an invalidation.
+    if (state.switching === SWITCH.resetting && !this.#parts.iotlb.drained()) return false;
+    // What the device used until its answer is drained after that.
     if (state.switching !== SWITCH.none) return true;
     if (this.switching) return false;
     let safe = !this.#passOnFaults();
@@ -152,7 +158,7 @@ export class Relay implements Role, DeviceSide {
   parts(): Parts[] {
     const { guestSide, deviceSide } = this.#parts;
     const paths = this.#paths.flatMap((path) => (path === undefined ? [] : [path.parts()]));
-    return [{ state: this.state, tables: [] }, guestSide.parts(), deviceSide.parts(), ...paths];
+    return [{ state: this.state, tables: [this.#broken] }, guestSide.parts(), deviceSide.parts(), ...paths];
   }
 
   // The guest's device: what the guest writes to its status register.
@@ -160,6 +166,7 @@ export class Relay implements Role, DeviceSide {
   reset(): Answer {
     const { deviceSide } = this.#parts;
     this.#paths = this.#paths.map(() => undefined);
+    this.#broken.fill(0);
     this.state.running = 0;
     this.state.switching = SWITCH.none;
     if (deviceSide.state.phase > DRIVER_PHASES.features) deviceSide.reset();
@@ -242,6 +249,7 @@ export class Relay implements Role, DeviceSide {
   #break(queue: number, error: unknown): void {
     if (!(error instanceof PeerFault)) throw error;
     this.#paths[queue] = undefined;
+    this.#broken[queue] = 1;
     this.faults.push(error);
     this.#parts.counters[COUNTERS.faults]! += 1;
     this.#parts.guestSide.breakQueue(queue, faultCode(error.reason));
@@ -296,6 +304,8 @@ export class Relay implements Role, DeviceSide {
 
   #stopPaths(): void {
     const { deviceSide, iotlb } = this.#parts;
+    // A queue that the device gave up has no base to go on from.
+    this.#passOnFaults();
     for (const [queue, path] of this.#paths.entries()) {
       this.#guarded(
         queue,
@@ -323,7 +333,7 @@ export class Relay implements Role, DeviceSide {
     const { deviceSide, queues, guestSide } = this.#parts;
     for (let queue = 0; queue < queues.length; queue++) {
       const setup = guestSide.queueSetup(queue);
-      if (setup === undefined) continue;
+      if (setup === undefined || this.#broken[queue] === 1) continue;
       this.#paths[queue] = undefined;
       this.#guarded(
         queue,

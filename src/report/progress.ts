@@ -38,7 +38,7 @@ export class Progress {
     if (this.#running) this.#bar?.update(value, { note });
   }
 
-  /** Leaves the last state on its line and restores the terminal; also when called twice, or at the end of the process. */
+  /** Leaves the last state on its line and restores the terminal; may be called twice, and is at the process's end. */
   stop(): void {
     if (!this.#running) return;
     this.#running = false;

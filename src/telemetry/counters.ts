@@ -96,7 +96,7 @@ export function count(block: Float64Array, column: CounterColumn, amount = 1): v
   block[column]! += amount;
 }
 
-/** Copies a block into names; columns are read one after the other, so sums across them may be off by what ran meanwhile. */
+/** Copies a block into names; columns are read one after the other, so sums across them may be off by a little. */
 export function snapshot(block: Float64Array): CounterSnapshot {
   return byName((_, column) => block[column]!);
 }

@@ -54,7 +54,7 @@ export class LatencyRecorder {
     this.#columns = new Float64Array(buffer, offset, FIRST_BUCKET + BUCKETS);
   }
 
-  /** Counts one latency in nanoseconds; below 1 (and NaN) counts as 0, above LATENCY_NS_MAX as that. The writer only. */
+  /** Counts one latency in nanoseconds; below 1 (and NaN) counts as 0, above LATENCY_NS_MAX as that. Writer only. */
   record(ns: number): void {
     const columns = this.#columns;
     const value = ns >= INT32_SPAN ? Math.min(ns, LATENCY_NS_MAX) : Math.max(ns | 0, 0);

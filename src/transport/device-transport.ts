@@ -14,8 +14,19 @@ import { type SharedMemory, u16 } from "../memory/shared-memory.js";
 import type { QueueSetup } from "./driver-transport.js";
 import { QUEUE_REGISTERS as Q, queueRegisters, DEVICE_REGISTERS as R } from "./registers.js";
 
+/** What comes before FEATURES_OK (VIRTIO 1.3, 3.1.1). */
+const BEGUN_BITS = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
 /** Status bits that read back as written; the others wait for the device. */
-const STEP_BITS = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FAILED;
+const STEP_BITS = BEGUN_BITS | VIRTIO_CONFIG_S_FAILED;
+
+/** What a device still owes its driver, without any news from it. */
+const OWED = {
+  nothing: 0,
+  /** Another look: a request was answered, and another may stand beside it. */
+  look: 1,
+  /** The end of a request whose answer was "later". */
+  answer: 2,
+} as const;
 
 /** The answer to a request that may take several steps. */
 export type Answer = "done" | "later" | "refused";
@@ -48,8 +59,13 @@ export class DeviceTransport {
     shown: 0,
     /** Written status that `shown` answers. */
     answered: 0,
-    /** 1 while an answer is "later". */
-    pending: 0,
+    /** Written status that is being answered. */
+    handling: 0,
+    /** One of OWED. */
+    pending: OWED.nothing as number,
+    /** Features as the driver had written them when it set FEATURES_OK: two halves, as int32. */
+    featuresLow: 0,
+    featuresHigh: 0,
   };
   readonly #memory: SharedMemory;
   readonly #base: number;
@@ -74,21 +90,20 @@ export class DeviceTransport {
     this.#tell();
   }
 
-  /** Handles what the driver changed since the last call; true when it did anything. One observe when there is nothing. */
+  /** Handles what the driver changed since the last call; true when it did anything. One observe when nothing changed. */
   poll(side: DeviceSide): boolean {
     const { state } = this;
     const version = this.#memory.observe16(this.#base + R.driverVersion);
-    if (version === state.seen && state.pending === 0) return false;
+    if (version === state.seen && state.pending === OWED.nothing) return false;
     const news = version !== state.seen;
     state.seen = version;
     return this.#process(side) || news;
   }
 
-  /** The features the driver accepted. */
+  /** The features the driver accepted with FEATURES_OK; what it writes there later counts for nothing (INIT-03). */
   accepted(): bigint {
-    const low = this.#memory.read32(this.#base + R.driverFeatures) >>> 0;
-    const high = this.#memory.read32(this.#base + R.driverFeatures + 4) >>> 0;
-    return (BigInt(high) << 32n) | BigInt(low);
+    const { featuresLow, featuresHigh } = this.state;
+    return (BigInt(featuresHigh >>> 0) << 32n) | BigInt(featuresLow >>> 0);
   }
 
   /** Whether DRIVER_OK reads back: queues may be processed. */
@@ -131,27 +146,36 @@ export class DeviceTransport {
 
   #process(side: DeviceSide): boolean {
     const { state } = this;
+    const begun = state.pending === OWED.answer;
     const written = this.#memory.observe16(this.#base + R.statusWritten);
-    state.pending = 0;
-    if (written === 0) return this.#processReset(side);
-    const fresh = written & ~state.shown;
-    if ((fresh & VIRTIO_CONFIG_S_FEATURES_OK) !== 0)
-      return this.#settle(side.negotiate(this.accepted()), written, VIRTIO_CONFIG_S_FEATURES_OK);
-    if (this.#suspendable(written)) return this.#settle(side.suspend(), written, VIRTIO_CONFIG_S_SUSPEND);
+    // A request that has begun is finished before the next is looked at; only a reset goes before it.
+    if (!begun || written === 0) state.handling = written;
+    state.pending = OWED.nothing;
+    if (state.handling === 0) return this.#processReset(side, written);
+    // A bit counts when it is set, and only if what has to come before it is there: not later, when that comes after.
+    const fresh = state.handling & ~(state.answered | state.shown);
+    if (((state.handling | state.shown) & VIRTIO_CONFIG_S_FAILED) !== 0) return this.#answer(this.#withSteps(fresh));
+    if (this.#agreeable(fresh)) {
+      if (!begun) this.#keepFeatures();
+      return this.#settle(side.negotiate(this.accepted()), fresh, VIRTIO_CONFIG_S_FEATURES_OK);
+    }
+    if (this.#suspendable(fresh)) return this.#settle(side.suspend(), fresh, VIRTIO_CONFIG_S_SUSPEND);
     if (!this.#processQueueResets(side)) return false;
-    if (this.#resuming(written)) return this.#settle(side.resume(), written, VIRTIO_CONFIG_S_DRIVER_OK);
-    if (this.#startable(fresh)) return this.#settle(side.start(), written, VIRTIO_CONFIG_S_DRIVER_OK);
-    this.#answer(written, state.shown | (written & STEP_BITS));
-    return true;
+    if (this.#resuming()) return this.#settle(side.resume(), fresh, VIRTIO_CONFIG_S_DRIVER_OK);
+    if (this.#startable(fresh)) return this.#settle(side.start(), fresh, VIRTIO_CONFIG_S_DRIVER_OK);
+    return this.#answer(this.#withSteps(fresh));
   }
 
-  #processReset(side: DeviceSide): boolean {
+  #processReset(side: DeviceSide, written: number): boolean {
     if (side.reset() === "later") return this.#later();
     for (let queue = 0; queue < this.queueCount; queue++) {
       this.#memory.publish16(this.#queue(queue) + Q.fault, 0);
       this.#memory.publish16(this.#queue(queue) + Q.queueReset, 0);
     }
-    this.#answer(0, 0);
+    this.state.featuresLow = 0;
+    this.state.featuresHigh = 0;
+    if (written !== 0) this.state.pending = OWED.look;
+    this.#answer(0);
     return true;
   }
 
@@ -159,17 +183,24 @@ export class DeviceTransport {
     for (let queue = 0; queue < this.queueCount; queue++) {
       const at = this.#queue(queue) + Q.queueReset;
       if (this.#memory.observe16(at) === 0) continue;
-      if (side.resetQueue(queue) === "later") return this.#later();
+      const answer = side.resetQueue(queue);
+      if (answer === "later") return this.#later();
+      // It goes on running, so it must not read as reset.
+      if (answer === "refused") continue;
       this.#memory.publish16(at, 0);
       this.#tell();
     }
     return true;
   }
 
+  /** FEATURES_OK counts only after ACKNOWLEDGE and DRIVER (INIT-01). */
+  #agreeable(fresh: number): boolean {
+    return (fresh & VIRTIO_CONFIG_S_FEATURES_OK) !== 0 && (this.#withSteps(fresh) & BEGUN_BITS) === BEGUN_BITS;
+  }
+
   /** SUSPEND counts only once initialisation is complete (SUSP-07). */
-  #suspendable(written: number): boolean {
-    const { shown } = this.state;
-    return (written & VIRTIO_CONFIG_S_SUSPEND) !== 0 && (shown & VIRTIO_CONFIG_S_SUSPEND) === 0 && this.live();
+  #suspendable(fresh: number): boolean {
+    return (fresh & VIRTIO_CONFIG_S_SUSPEND) !== 0 && this.live();
   }
 
   /** DRIVER_OK counts only after FEATURES_OK (INIT-01). */
@@ -179,29 +210,51 @@ export class DeviceTransport {
     return agreed && (fresh & VIRTIO_CONFIG_S_DRIVER_OK) !== 0;
   }
 
-  #resuming(written: number): boolean {
-    return (written & VIRTIO_CONFIG_S_SUSPEND) === 0 && (this.state.shown & VIRTIO_CONFIG_S_SUSPEND) !== 0;
+  #resuming(): boolean {
+    const { handling, shown } = this.state;
+    return (handling & VIRTIO_CONFIG_S_SUSPEND) === 0 && (shown & VIRTIO_CONFIG_S_SUSPEND) !== 0;
   }
 
-  #settle(answer: Answer, written: number, bit: number): boolean {
+  /** What is shown and the steps that were taken; DRIVER only together with ACKNOWLEDGE or after it. */
+  #withSteps(fresh: number): number {
+    const status = this.state.shown | (fresh & STEP_BITS);
+    return (status & VIRTIO_CONFIG_S_ACKNOWLEDGE) === 0 ? status & ~VIRTIO_CONFIG_S_DRIVER : status;
+  }
+
+  /** Reads what the driver accepts, once. */
+  #keepFeatures(): void {
+    this.state.featuresLow = this.#memory.read32(this.#base + R.driverFeatures);
+    this.state.featuresHigh = this.#memory.read32(this.#base + R.driverFeatures + 4);
+  }
+
+  #settle(answer: Answer, fresh: number, bit: number): boolean {
     if (answer === "later") return this.#later();
-    let status = (this.state.shown | (written & STEP_BITS)) & ~bit;
-    if (answer === "done") status |= bit;
-    if (bit === VIRTIO_CONFIG_S_SUSPEND && answer === "done") status &= ~VIRTIO_CONFIG_S_DRIVER_OK;
-    if (bit === VIRTIO_CONFIG_S_DRIVER_OK && answer === "done") status &= ~VIRTIO_CONFIG_S_SUSPEND;
-    this.#answer(written, status);
+    let status = this.#withSteps(fresh);
+    if (answer === "done") {
+      status |= bit;
+      if (bit === VIRTIO_CONFIG_S_SUSPEND) status &= ~VIRTIO_CONFIG_S_DRIVER_OK;
+      if (bit === VIRTIO_CONFIG_S_DRIVER_OK) status &= ~VIRTIO_CONFIG_S_SUSPEND;
+      this.state.pending = OWED.look;
+    } else if ((status & VIRTIO_CONFIG_S_SUSPEND) !== 0) {
+      // It neither runs nor rests as it was asked to (SUSP-13).
+      status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    }
+    this.#answer(status);
     return true;
   }
 
   #later(): false {
-    this.state.pending = 1;
+    this.state.pending = OWED.answer;
     return false;
   }
 
-  #answer(written: number, status: number): void {
-    if (this.state.answered === written && this.state.shown === status) return;
-    this.state.answered = written;
+  /** Shows a status as the answer to what is being handled; false when it shows already. */
+  #answer(status: number): boolean {
+    const { state } = this;
+    if (state.answered === state.handling && state.shown === status) return false;
+    state.answered = state.handling;
     this.#show(status);
+    return true;
   }
 
   #show(status: number): void {

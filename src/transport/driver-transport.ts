@@ -57,6 +57,8 @@ export class DriverTransport {
     version: 0,
     /** 1 once the reset that comes first was written. */
     begun: 0,
+    /** One past the highest queue that was enabled since the last reset. */
+    queues: 0,
   };
   readonly #memory: SharedMemory;
   readonly #base: number;
@@ -69,10 +71,12 @@ export class DriverTransport {
     this.#peer = peer;
   }
 
-  /** Starts over with a reset (step 1); takes effect as the device answers. */
+  /** Starts over with a reset (step 1); takes effect as the device answers, and leaves no queue enabled. */
   reset(): void {
-    this.state.phase = DRIVER_PHASES.reset;
-    this.state.begun = 1;
+    const { state } = this;
+    state.phase = DRIVER_PHASES.reset;
+    state.begun = 1;
+    while (state.queues > 0) this.#memory.publish16(this.#queue(--state.queues) + Q.queueEnable, 0);
     this.#writeStatus(0);
   }
 
@@ -86,6 +90,7 @@ export class DriverTransport {
     if (
       state.phase === DRIVER_PHASES.reset &&
       this.#answered() &&
+      this.status() === 0 &&
       this.#memory.observe16(this.#base + R.deviceVersion) !== 0
     ) {
       this.#writeStatus(VIRTIO_CONFIG_S_ACKNOWLEDGE);
@@ -147,6 +152,7 @@ export class DriverTransport {
     this.#memory.publish16(at + Q.call, setup.call);
     this.#memory.publish16(at + Q.alwaysCall, setup.alwaysCall ? 1 : 0);
     this.#memory.publish16(at + Q.queueEnable, 1);
+    this.state.queues = Math.max(this.state.queues, queue + 1);
     this.#tell();
   }
 

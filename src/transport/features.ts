@@ -1,6 +1,7 @@
 import {
   featureBit,
   VIRTIO_F_ACCESS_PLATFORM,
+  VIRTIO_F_ADMIN_VQ,
   VIRTIO_F_IN_ORDER,
   VIRTIO_F_NOTIF_CONFIG_DATA,
   VIRTIO_F_NOTIFICATION_DATA,
@@ -45,8 +46,14 @@ const REFUSED: readonly FeatureRefusal[] = [
   { bit: VIRTIO_F_NOTIFICATION_DATA, name: "NOTIFICATION_DATA", why: "a kick carries no data here" },
   { bit: VIRTIO_F_NOTIF_CONFIG_DATA, name: "NOTIF_CONFIG_DATA", why: "a kick carries no data here" },
   { bit: VIRTIO_F_RING_RESET, name: "RING_RESET", why: "the relay uses it itself, to switch data paths" },
+  { bit: VIRTIO_F_ADMIN_VQ, name: "ADMIN_VQ", why: "the relay carries no administration queues" },
   { bit: VIRTIO_F_SUSPEND, name: "SUSPEND", why: "the relay uses it itself, to switch data paths" },
 ];
+
+/** Bits 24 to 49 belong to no device type (VIRTIO 1.3, 2.2): those without a meaning here are not passed on. */
+const REFUSED_RESERVED: readonly FeatureRefusal[] = Array.from({ length: 26 }, (_, i) => 24 + i)
+  .filter((bit) => !hasFeature(DEVICE_RING_FEATURES, bit) && !REFUSED.some((rule) => rule.bit === bit))
+  .map((bit) => ({ bit, name: `bit ${bit}`, why: "it has no meaning for a ring or a transport of today" }));
 
 /** What the relay adds to the refusals while it relays the used ring only. */
 const REFUSED_USED_ONLY: readonly FeatureRefusal[] = [
@@ -65,7 +72,7 @@ export interface FeatureOffer {
 
 /** Takes from a device's features what cannot be shadowed; `usedOnly` for DPDK's relay. */
 export function shadowableFeatures(device: bigint, usedOnly: boolean): FeatureOffer {
-  const rules = usedOnly ? [...REFUSED, ...REFUSED_USED_ONLY] : REFUSED;
+  const rules = [...REFUSED, ...REFUSED_RESERVED, ...(usedOnly ? REFUSED_USED_ONLY : [])];
   const refused = rules.filter(({ bit }) => hasFeature(device, bit));
   const offered = refused.reduce((features, { bit }) => features & ~featureBit(bit), device);
   return { offered, refused };

@@ -4,7 +4,7 @@ import type { WaitPolicy } from "./messages.js";
 import { runLoop } from "./role-loop.js";
 import type { Station } from "./stations.js";
 
-/** Runs the stations of one thread until it is told to stop; reports whatever goes wrong, and always lets go of files. */
+/** Runs the stations of one thread until it is told to stop; reports what goes wrong, and always lets go of files. */
 export function runStations(
   make: (control: ControlPort) => readonly Station[],
   thread: { readonly bells: SharedArrayBuffer; readonly bell: number; readonly wait: WaitPolicy },
