@@ -12,9 +12,6 @@ export interface Behaviour {
   readonly seed: number;
 }
 
-/** Returns everything at once, in order. */
-export const PROMPT: Behaviour = { order: "in-order", delaySteps: 0, batch: 1, seed: 0 };
-
 const HEAD = 0;
 const LENGTH = 1;
 const DUE = 2;

@@ -1,4 +1,4 @@
-import { PAGE_BYTES, PAGE_SHIFT } from "../memory/address.js";
+import { PAGE_BYTES } from "../memory/address.js";
 import { assert } from "../memory/assert.js";
 import type { SharedMemory } from "../memory/shared-memory.js";
 
@@ -93,13 +93,3 @@ export function bitCount(word: number): number {
   v = (v & 0x33333333) + ((v >>> 2) & 0x33333333);
   return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
-
-/** The page of a guest address, as an int32 frame. */
-export function pageOf(address: number): number {
-  return Math.floor(address / PAGE_BYTES);
-}
-
-/** log2 of the pages in one word, for loops that merge marks per word. */
-export const WORD_SHIFT = 5;
-/** log2 of the bytes that one word of the log covers. */
-export const WORD_BYTES_SHIFT = PAGE_SHIFT + WORD_SHIFT;

@@ -10,7 +10,7 @@ import type { SharedMemory } from "../memory/shared-memory.js";
 import type { IotlbMessage, IotlbRing } from "./iotlb-ring.js";
 
 /** Mappings a device remembers; what it forgets costs one miss. */
-export const IOTLB_CAPACITY = 1024;
+const IOTLB_CAPACITY = 1024;
 
 const COLUMNS = 3;
 const BACKING = 0;

@@ -7,7 +7,7 @@ import { type SharedMemory, u16 } from "../memory/shared-memory.js";
 import { counterBlock, snapshot } from "../telemetry/counters.js";
 
 /** What the shared words of one ring say. */
-export interface RingDump {
+interface RingDump {
   readonly ring: "guest" | "shadow";
   readonly queue: number;
   readonly availIdx: number;
@@ -19,7 +19,7 @@ export interface RingDump {
 }
 
 /** Reads the shared words of every ring of a machine; safe while it runs. */
-export function dumpRings(config: MachineConfig, arena: Arena): RingDump[] {
+function dumpRings(config: MachineConfig, arena: Arena): RingDump[] {
   const region = guestRegions(config.ramBytes, config.hole)[0]!;
   const guest = new RealMemory(arena.regions[0]!.buffer);
   const shadow = new RealMemory(arena.shadowRings);

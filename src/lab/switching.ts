@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { WindowSeries } from "./windows.js";
 
 /** Changes of data path that a switching run makes at least. */
-export const SWITCHES_MIN = 50;
+const SWITCHES_MIN = 50;
 
 /**
  * Sends a queue to and fro between its path and passthrough while windows of load run; returns the number of changes.

@@ -69,17 +69,13 @@ export function guestRegions(ramBytes: number, hole: boolean): { gpa: number; by
   });
 }
 
-/** Number of the backing that holds the shadow rings: the one after guest RAM. */
-export function shadowRingBacking(config: MachineConfig): number {
-  return guestRegions(config.ramBytes, config.hole).length;
-}
-
 /** Where each queue's shadow ring is in its buffer. */
 export function shadowRingPlaces(config: MachineConfig): ShadowRingPlace[] {
   const num = Math.max(config.shadowQueueSize, config.queueSize);
   const driverBytes = wholePages(descTableBytes(num) + availRingBytes(num));
   const deviceBytes = wholePages(usedRingBytes(num));
-  const backing = shadowRingBacking(config);
+  // The backing after those of guest RAM.
+  const backing = guestRegions(config.ramBytes, config.hole).length;
   return Array.from({ length: config.queues }, (_, queue) => {
     const offset = queue * (driverBytes + deviceBytes);
     return {

@@ -24,7 +24,7 @@ import { chainLength, type MachineConfig } from "./config.js";
 import type { Bells, DeviceViews, DriverViews, RelayViews } from "./views.js";
 
 /** Stands between a role and a notification, for fault injection and delays. */
-export type WrapNotifier = (notifier: Notifier, queue: number) => Notifier;
+type WrapNotifier = (notifier: Notifier, queue: number) => Notifier;
 
 /** Where the guest keeps its rings and buffers; throws ConfigError when its RAM is too small. */
 export function guestLayout(config: MachineConfig): QueueLayout[] {

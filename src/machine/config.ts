@@ -168,7 +168,7 @@ function inRange(config: MachineConfig, field: keyof MachineConfig, low: number,
 }
 
 /** The name by which users know a field. */
-export function snakeCase(field: string): string {
+function snakeCase(field: string): string {
   return field
     .replace(/Bytes$/, field === "ramBytes" ? "" : "Size")
     .replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

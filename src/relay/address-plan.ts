@@ -1,6 +1,6 @@
 import { IovaTree } from "../iova/iova-tree.js";
 import { VHOST_ACCESS_RO, VHOST_ACCESS_RW } from "../layout/vhost.js";
-import type { Gpa, Iova } from "../memory/address.js";
+import { gpa, iova } from "../memory/address.js";
 import { ConfigError } from "../memory/config-error.js";
 import type { DataPathName } from "./data-path.js";
 
@@ -39,7 +39,7 @@ export interface AddressRequest {
 }
 
 /** Where a shadow ring's halves are for the device. */
-export interface RingIovas {
+interface RingIovas {
   readonly driverArea: number;
   readonly deviceArea: number;
 }
@@ -73,9 +73,9 @@ function mapGuest(tree: IovaTree, request: AddressRequest, policy: IovaPolicy): 
     throw new ConfigError(`guest memory up to ${hex(end)} covers the fixed ring window at ${hex(FIXED_RING_WINDOW)}`);
   }
   const base = policy === "identity-all" ? HOST_BASE : 0;
-  const requests = pieces.map(({ gpa, bytes }) => {
-    const mapping = { gpa: gpa as Gpa, bytes, perm: VHOST_ACCESS_RW };
-    return policy === "tree" ? mapping : { ...mapping, iova: (base + gpa) as Iova };
+  const requests = pieces.map(({ gpa: start, bytes }) => {
+    const mapping = { gpa: gpa(start), bytes, perm: VHOST_ACCESS_RW };
+    return policy === "tree" ? mapping : { ...mapping, iova: iova(base + start) };
   });
   if (tree.mapGuestMany(requests) === undefined) throw tooSmall(request, "guest memory");
 }
@@ -98,13 +98,8 @@ function mapRing(
   const window = ringWindow(request, policy);
   const places = { driverArea: window + driverArea.offset, deviceArea: window + deviceArea.offset };
   const mapped =
-    tree.mapHostAt({ backing, offset: driverArea.offset }, driverArea.bytes, places.driverArea as Iova, readable) &&
-    tree.mapHostAt(
-      { backing, offset: deviceArea.offset },
-      deviceArea.bytes,
-      places.deviceArea as Iova,
-      VHOST_ACCESS_RW,
-    );
+    tree.mapHostAt({ backing, offset: driverArea.offset }, driverArea.bytes, iova(places.driverArea), readable) &&
+    tree.mapHostAt({ backing, offset: deviceArea.offset }, deviceArea.bytes, iova(places.deviceArea), VHOST_ACCESS_RW);
   if (!mapped) throw tooSmall(request, `the rings of queue ${queue} at ${hex(window)}`);
   return places;
 }

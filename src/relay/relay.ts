@@ -138,8 +138,8 @@ export class Relay implements Role, DeviceSide {
     const { state } = this;
     if (this.#parts.iotlb.waiting()) return false;
     if (state.running === 0) return true;
-    // The device rings when it answers, but not when it has taken in an invalidation.
-    if (state.switching === SWITCH.resetting && !this.#parts.iotlb.drained()) return false;
+    // The device rings when it answers, but not when it has taken in an invalidation: look for that until it has.
+    if (state.switching === SWITCH.resetting) return this.#parts.iotlb.drained() && !this.#devicesForgot();
     // What the device used until its answer is drained after that.
     if (state.switching !== SWITCH.none) return true;
     if (this.switching) return false;

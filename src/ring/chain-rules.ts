@@ -1,4 +1,4 @@
-import { VRING_DESC, VRING_DESC_F_INDIRECT, VRING_DESC_F_NEXT, VRING_DESC_F_WRITE } from "../layout/virtio-ring.js";
+import { VRING_DESC, VRING_DESC_F_NEXT, VRING_DESC_F_WRITE } from "../layout/virtio-ring.js";
 import { faultCode } from "./peer-fault.js";
 
 /**
@@ -9,7 +9,6 @@ import { faultCode } from "./peer-fault.js";
 
 const NEXT = VRING_DESC_F_NEXT;
 const WRITE = VRING_DESC_F_WRITE;
-const INDIRECT = VRING_DESC_F_INDIRECT;
 const DESC_SIZE = VRING_DESC.size;
 
 const READABLE_AFTER_WRITABLE = faultCode("readable-after-writable");
@@ -43,9 +42,4 @@ export function indirectFault(
   if ((flags & NEXT) !== 0) return INDIRECT_WITH_NEXT;
   if (bytes === 0 || bytes % DESC_SIZE !== 0) return INDIRECT_LENGTH;
   return before + bytes / DESC_SIZE > num ? CHAIN_TOO_LONG : 0;
-}
-
-/** Whether a descriptor points at an indirect table. */
-export function isIndirect(flags: number): boolean {
-  return (flags & INDIRECT) !== 0;
 }
