@@ -58,7 +58,7 @@ export function planAddresses(request: AddressRequest): AddressPlan {
   // Guest memory lies within 2^43 bytes from where the tree begins, so "identity-all" begins at its host address.
   const first = policy === "identity-all" ? Math.max(aperture.first, HOST_BASE) : aperture.first;
   if (first > aperture.last) throw tooSmall(request, "guest memory");
-  const tree = new IovaTree({ first: first as Iova, last: aperture.last as Iova }, policy !== "tree");
+  const tree = new IovaTree({ first: iova(first), last: iova(aperture.last) }, policy !== "tree");
   mapGuest(tree, request, policy);
   const rings = needsRings ? request.rings.map((ring, queue) => mapRing(tree, request, policy, ring, queue)) : [];
   return { tree, rings };
@@ -68,7 +68,7 @@ function mapGuest(tree: IovaTree, request: AddressRequest, policy: IovaPolicy): 
   // Only a shadowed ring may lie across mappings: the others the device reads where they are.
   const count = request.path === "svq" ? request.mappings : 1;
   const pieces = request.regions.flatMap((region) => cut(region, count));
-  const end = Math.max(...pieces.map(({ gpa, bytes }) => gpa + bytes));
+  const end = guestEnd(request);
   if (policy === "fixed" && end > FIXED_RING_WINDOW) {
     throw new ConfigError(`guest memory up to ${hex(end)} covers the fixed ring window at ${hex(FIXED_RING_WINDOW)}`);
   }
@@ -107,9 +107,14 @@ function mapRing(
 /** Where rings go when guest memory keeps its own addresses: above all of it, or where DPDK has them. */
 function ringWindow(request: AddressRequest, policy: IovaPolicy): number {
   if (policy === "fixed") return FIXED_RING_WINDOW;
-  const end = Math.max(...request.regions.map(({ gpa, bytes }) => gpa + bytes));
+  const end = guestEnd(request);
   const gigabyte = 2 ** 30;
   return Math.ceil(end / gigabyte) * gigabyte + (policy === "identity-all" ? HOST_BASE : 0);
+}
+
+/** One past the highest guest physical address. */
+function guestEnd({ regions }: AddressRequest): number {
+  return Math.max(...regions.map(({ gpa, bytes }) => gpa + bytes));
 }
 
 /** Cuts a region into `count` mappings of whole pages, as equal as they come. */
