@@ -124,13 +124,16 @@ export class Driver implements Role {
       moved = this.#complete(queue) || moved;
       moved = this.#submit(queue) || moved;
     }
+    // Here as in arm(): a thread that polls never arms.
+    if (!moved && this.#parts.transport.needsReset()) this.#noteBrokenQueue();
     return moved;
   }
 
   arm(): boolean {
     let safe = true;
     for (const queue of this.#queues) safe = this.#arm(queue) && safe;
-    if (this.#parts.transport.needsReset()) this.#noteBrokenQueue();
+    // Until its own reset is answered the status is that of whoever drove the device before.
+    if (this.live && this.#parts.transport.needsReset()) this.#noteBrokenQueue();
     return safe;
   }
 

@@ -131,6 +131,8 @@ export class Relay implements Role, DeviceSide {
     moved = iotlb.poll(this.#plan.tree) || moved;
     if (this.switching) moved = this.#switch() || moved;
     if (this.state.running === 1) moved = this.#move() || moved;
+    // Here as in arm(): a thread that polls never arms.
+    if (!moved && this.state.running === 1 && this.state.switching === SWITCH.none) moved = this.#passOnFaults();
     return moved;
   }
 

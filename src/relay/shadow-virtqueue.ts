@@ -16,6 +16,7 @@ import type { VringAreas } from "../ring/vring-areas.js";
 import { COUNTERS } from "../telemetry/counters.js";
 import type { DataPath } from "./data-path.js";
 import type { GuestMarks } from "./guest-marks.js";
+import { BOOKS, ShadowBooks } from "./shadow-books.js";
 
 // Constants of this file's own: V8 folds them, where it would reload an imported binding at each use.
 const NEXT = virtioRing.VRING_DESC_F_NEXT;
@@ -29,6 +30,8 @@ const USED_ELEM_SHIFT = 3;
 const DEVICE_READS = VHOST_ACCESS_RO;
 const DEVICE_WRITES = VHOST_ACCESS_WO;
 const CHAIN_BYTES_MAX = 2 ** 32;
+/** Pages that a chain may touch without coming near CHAIN_BYTES_MAX; above, its bytes are counted one by one. */
+const CHAIN_PAGES_EASY = 2 ** 20;
 /** One descriptor of the shadow ring covers less than 2^31 bytes, so that its pages can be counted in int32. */
 const PIECE_BYTES_MAX = 2 ** 31 - 4096;
 
@@ -45,22 +48,14 @@ const USED_ID_UNKNOWN = faultCode("used-id-unknown");
 /** Not a fault: the chain waits in the guest's ring until descriptors come free. */
 const NO_ROOM = 0xff;
 
-// The private books: one row for each shadow descriptor.
-const ROW_SHIFT = 3;
-/** Next free descriptor, or next of its chain. */
-const ROW_NEXT = 0;
-/** Descriptors of the chain; 0 unless an outstanding chain starts here. */
-const ROW_COUNT = 1;
-/** The guest's head of the chain that starts here. */
-const ROW_HEAD = 2;
-/** Bytes the device may write to the chain that starts here, at most 2^32 − 1. */
-const ROW_WRITABLE = 3;
-/** Position of the chain in the guest's available ring; free-running. */
-const ROW_AVAIL_IDX = 4;
-/** Guest page frame, offset in it, and length of the extent to mark; length 0 where the device may not write. */
-const ROW_PAGE = 5;
-const ROW_OFFSET = 6;
-const ROW_LENGTH = 7;
+const ROW_SHIFT = BOOKS.rowShift;
+const ROW_NEXT = BOOKS.next;
+const ROW_COUNT = BOOKS.count;
+const ROW_HEAD = BOOKS.head;
+const ROW_AVAIL_IDX = BOOKS.availIdx;
+const ROW_PAGE = BOOKS.page;
+const ROW_OFFSET = BOOKS.offset;
+const ROW_LENGTH = BOOKS.length;
 
 /** What a shadow virtqueue is made of. */
 export interface ShadowVirtqueueParts {
@@ -100,19 +95,13 @@ export class ShadowVirtqueue implements DataPath {
     lastUsedIdx: 0,
     /** Next entry to fill in the guest's used ring; free-running. */
     guestUsedIdx: 0,
-    /** First free shadow descriptor, when there is one. */
-    freeHead: 0,
-    /** Free shadow descriptors. */
-    freeCount: 0,
     /** 1 while the next chain waits for descriptors to come free. */
     holding: 0,
     /** 1 while guest and device are asked to notify. */
     armed: 1,
   };
   readonly #parts: ShadowVirtqueueParts;
-  readonly #rows: Int32Array;
-  /** By guest head: 1 while the device has that chain. */
-  readonly #outstanding: Int32Array;
+  readonly #books: ShadowBooks;
   /** Copy of one indirect table: it is read once. */
   readonly #table: Uint8Array;
   readonly #tableMemory: SharedMemory;
@@ -121,13 +110,10 @@ export class ShadowVirtqueue implements DataPath {
   constructor(parts: ShadowVirtqueueParts) {
     this.#parts = parts;
     const { shadow, guest } = parts;
-    this.#rows = new Int32Array(shadow.num << ROW_SHIFT);
-    for (let index = 0; index < shadow.num; index++) this.#rows[(index << ROW_SHIFT) + ROW_NEXT] = index + 1;
-    this.#outstanding = new Int32Array(guest.num);
+    this.#books = new ShadowBooks(shadow.num, guest.num);
     const buffer = new ArrayBuffer(guest.num * DESC_SIZE);
     this.#table = new Uint8Array(buffer);
     this.#tableMemory = new RealMemory(buffer);
-    this.state.freeCount = shadow.num;
     this.state.lastAvailIdx = parts.start.lastAvailIdx;
     this.state.guestUsedIdx = parts.start.usedIdx;
   }
@@ -153,9 +139,7 @@ export class ShadowVirtqueue implements DataPath {
 
     const { descMemory: guestDesc, availMemory: guestAvail } = guest;
     const { descMemory: shadowDesc, availMemory: shadowAvail } = shadow;
-    const { lasts, deltas, perms } = map;
-    const rows = this.#rows;
-    const outstanding = this.#outstanding;
+    const { rows, outstanding } = this.#books;
     const num = guest.num | 0;
     const shadowMask = (shadow.num - 1) | 0;
     const guestTable = guest.desc | 0;
@@ -165,8 +149,13 @@ export class ShadowVirtqueue implements DataPath {
     const iovaHigh = map.iovaHigh | 0;
     let lastAvailIdx = state.lastAvailIdx | 0;
     let shadowAvailIdx = state.shadowAvailIdx | 0;
-    let freeHead = state.freeHead | 0;
-    let freeCount = state.freeCount | 0;
+    let freeHead = this.#books.state.freeHead | 0;
+    let freeCount = this.#books.state.freeCount | 0;
+    // The mapping that the last buffer lay in: none yet.
+    let mapFirst = 0;
+    let mapLast = -1;
+    let mapDelta = 0;
+    let mapPerm = 0;
     let head = 0;
     let fault = 0;
     chains: for (let taken = 0; taken < waiting; taken++) {
@@ -181,8 +170,7 @@ export class ShadowVirtqueue implements DataPath {
       let flagsSeen = 0;
       let cursor = freeHead;
       let count = 0;
-      let bytes = 0;
-      let writable = 0;
+      let pages = 0;
       let dropped = false;
       for (;;) {
         if (index >= limit) {
@@ -207,13 +195,22 @@ export class ShadowVirtqueue implements DataPath {
         if (fault !== 0) break chains;
         elements++;
         flagsSeen |= word & WRITE;
+        const writable = (word & WRITE) !== 0;
         const page = (high & ~0x7ff) === 0 ? (high << 20) | (low >>> 12) : -1;
         const within = low & 0xfff;
-        const mapping = map.indexOf(page) | 0;
-        const need = (word & WRITE) === 0 ? DEVICE_READS : DEVICE_WRITES;
-        const whole = length > 0 && mapping >= 0 && page + ((within + length - 1) >>> 12) <= lasts[mapping]!;
-        if (whole && (perms[mapping]! & need) !== 0 && count < freeCount) {
-          const frame = (page + deltas[mapping]!) | 0;
+        const last = page + ((within + length - 1) >>> 12);
+        if (page < mapFirst || last > mapLast) {
+          const row = map.indexOf(page);
+          if (row >= 0) {
+            mapFirst = map.starts[row]!;
+            mapLast = map.lasts[row]!;
+            mapDelta = map.deltas[row]!;
+            mapPerm = map.perms[row]!;
+          }
+        }
+        const whole = page >= mapFirst && last <= mapLast && length > 0;
+        if (whole && (mapPerm & (writable ? DEVICE_WRITES : DEVICE_READS)) !== 0 && count < freeCount) {
+          const frame = (page + mapDelta) | 0;
           const to = (shadowTable + (cursor << DESC_SHIFT)) | 0;
           const row = cursor << ROW_SHIFT;
           cursor = rows[row + ROW_NEXT]!;
@@ -223,7 +220,7 @@ export class ShadowVirtqueue implements DataPath {
           shadowDesc.write32(to + 12, (word & (NEXT | WRITE)) | (cursor << 16));
           rows[row + ROW_PAGE] = page;
           rows[row + ROW_OFFSET] = within;
-          rows[row + ROW_LENGTH] = (word & WRITE) === 0 ? 0 : length;
+          rows[row + ROW_LENGTH] = writable ? length : -length;
           count++;
         } else {
           const pieces = this.#addPieces(joinHalves(low, high), length >>> 0, word, cursor, count, freeCount);
@@ -235,18 +232,15 @@ export class ShadowVirtqueue implements DataPath {
           dropped = pieces === 0;
           count += pieces;
         }
-        bytes += length >>> 0;
-        if ((word & WRITE) !== 0) writable += length >>> 0;
+        pages += (length >>> 12) + 1;
         if ((word & NEXT) === 0) break;
         index = word >>> 16;
       }
-      fault = count === 0 ? CHAIN_EMPTY : bytes > CHAIN_BYTES_MAX ? CHAIN_BYTES_OVERFLOW : 0;
+      if (dropped || pages > CHAIN_PAGES_EASY) fault = this.#endOddChain(freeHead, count);
       if (fault !== 0) break;
-      if (dropped) this.#endChain(freeHead, count);
       const first = freeHead << ROW_SHIFT;
       rows[first + ROW_COUNT] = count;
       rows[first + ROW_HEAD] = head;
-      rows[first + ROW_WRITABLE] = writable < CHAIN_BYTES_MAX ? writable : -1;
       rows[first + ROW_AVAIL_IDX] = lastAvailIdx;
       outstanding[head] = HEAD_OUTSTANDING;
       shadowAvail.write16(shadowRing + ((shadowAvailIdx & shadowMask) << 1), freeHead);
@@ -274,18 +268,18 @@ export class ShadowVirtqueue implements DataPath {
 
     const { usedMemory: guestUsed } = guest;
     const { usedMemory: shadowUsed } = shadow;
-    const rows = this.#rows;
-    const outstanding = this.#outstanding;
+    const { rows, outstanding } = this.#books;
     const num = shadow.num | 0;
     const guestMask = (guest.num - 1) | 0;
     const guestRing = (guest.used + RING_ENTRIES) | 0;
     const shadowRing = (shadow.used + RING_ENTRIES) | 0;
-    const log = marks.policy === "all-writable" ? marks.log?.memory : undefined;
+    const markExact = marks.policy === "used-len";
+    const log = markExact ? undefined : marks.log?.memory;
     const logBase = (marks.log?.offset ?? 0) | 0;
     let lastUsedIdx = state.lastUsedIdx | 0;
     let guestUsedIdx = state.guestUsedIdx | 0;
-    let freeHead = state.freeHead | 0;
-    let freeCount = state.freeCount | 0;
+    let freeHead = this.#books.state.freeHead | 0;
+    let freeCount = this.#books.state.freeCount | 0;
     let clamped = 0;
     let words = 0;
     let markedWord = 0;
@@ -301,30 +295,34 @@ export class ShadowVirtqueue implements DataPath {
         fault = USED_ID_UNKNOWN;
         break;
       }
-      if (length >>> 0 > rows[first + ROW_WRITABLE]! >>> 0) {
-        length = rows[first + ROW_WRITABLE]!;
-        clamped++;
-      }
-      const head = rows[first + ROW_HEAD]!;
+      let writable = 0;
       let row = first;
       for (let left = count; ; row = rows[row + ROW_NEXT]! << ROW_SHIFT) {
         const extent = rows[row + ROW_LENGTH]!;
-        if (log !== undefined && extent !== 0) {
-          const page = rows[row + ROW_PAGE]!;
-          const last = page + ((rows[row + ROW_OFFSET]! + extent - 1) >>> 12);
-          for (let p = page; p <= last; p++) {
-            if (p >>> 5 !== markedWord) {
-              if (markedBits !== 0) log.setBits32(logBase + (markedWord << 2), markedBits);
-              markedWord = p >>> 5;
-              markedBits = 0;
-              words++;
+        if (extent > 0) {
+          writable += extent;
+          if (log !== undefined) {
+            const page = rows[row + ROW_PAGE]!;
+            const last = page + ((rows[row + ROW_OFFSET]! + extent - 1) >>> 12);
+            for (let p = page; p <= last; p++) {
+              if (p >>> 5 !== markedWord) {
+                if (markedBits !== 0) log.setBits32(logBase + (markedWord << 2), markedBits);
+                markedWord = p >>> 5;
+                markedBits = 0;
+                words++;
+              }
+              markedBits |= 1 << (p & 31);
             }
-            markedBits |= 1 << (p & 31);
           }
         }
         if (--left === 0) break;
       }
-      if (marks.policy === "used-len") this.#markUsedLength(first, count, length >>> 0);
+      if (length < 0 || length > writable) {
+        if (length >>> 0 > writable) clamped++;
+        length = Math.min(length >>> 0, writable, 0xffffffff) | 0;
+      }
+      if (markExact) this.#markUsedLength(id, count, length >>> 0);
+      const head = rows[first + ROW_HEAD]!;
       rows[row + ROW_NEXT] = freeHead;
       rows[first + ROW_COUNT] = 0;
       outstanding[head] = 0;
@@ -387,7 +385,7 @@ export class ShadowVirtqueue implements DataPath {
     for (let i = 0; i < unfetched; i++) {
       const position = u16(state.lastAvailIdx - 1);
       const head = guest.availMemory.read16(guest.avail + RING_ENTRIES + (position & (guest.num - 1)) * 2);
-      if (!this.#takeBack(head, position)) {
+      if (!this.#books.takeBack(head, position)) {
         throw new PeerFault("guest-ring-changed", `entry ${position} no longer names a chain in flight`);
       }
       state.lastAvailIdx = position;
@@ -397,21 +395,15 @@ export class ShadowVirtqueue implements DataPath {
     return { lastAvailIdx: state.lastAvailIdx, usedIdx: state.guestUsedIdx };
   }
 
-  /** Counts shadow descriptors one by one: free ones along the free list, the others by the chains that hold them. */
+  /** Where the descriptors of the shadow ring are. */
   accounting(): Accounting {
-    const { num } = this.#parts.shadow;
-    let free = 0;
-    for (let index = this.state.freeHead; free < this.state.freeCount && index < num; free++) {
-      index = this.#rows[(index << ROW_SHIFT) + ROW_NEXT]!;
-    }
-    let inFlight = 0;
-    for (let index = 0; index < num; index++) inFlight += this.#rows[(index << ROW_SHIFT) + ROW_COUNT]!;
-    return { size: num, free, inFlight };
+    return this.#books.accounting();
   }
 
   /** All that outlives a step. */
   parts(): Parts {
-    return { state: this.state, tables: [this.#rows, this.#outstanding] };
+    const books = this.#books.parts();
+    return { state: { ...this.state, ...books.state }, tables: books.tables };
   }
 
   #observeGuestAvail(): number {
@@ -442,16 +434,17 @@ export class ShadowVirtqueue implements DataPath {
 
   #publishAvail(lastAvailIdx: number, shadowAvailIdx: number, freeHead: number, freeCount: number): boolean {
     const { state } = this;
+    const { state: books } = this.#books;
     const { shadow, eventIdx, deviceKick, counters } = this.#parts;
     const oldIdx = state.shadowAvailIdx;
     if (shadowAvailIdx === oldIdx) return false;
-    counters[COUNTERS.descriptors]! += state.freeCount - freeCount;
+    counters[COUNTERS.descriptors]! += books.freeCount - freeCount;
     counters[COUNTERS.chains]! += u16(shadowAvailIdx - oldIdx);
     counters[COUNTERS.availBatches]! += 1;
     state.lastAvailIdx = lastAvailIdx;
     state.shadowAvailIdx = shadowAvailIdx;
-    state.freeHead = freeHead;
-    state.freeCount = freeCount;
+    books.freeHead = freeHead;
+    books.freeCount = freeCount;
     shadow.availMemory.publish16(shadow.avail + RING_IDX, shadowAvailIdx);
     shadow.availMemory.fence();
     if (kickWanted(shadow, eventIdx, shadowAvailIdx, oldIdx)) {
@@ -534,69 +527,40 @@ export class ShadowVirtqueue implements DataPath {
 
   #addPiece(index: number, address: number, iova: number, bytes: number, flags: number): number {
     const { shadow } = this.#parts;
+    const { rows } = this.#books;
     const row = index << ROW_SHIFT;
-    const next = this.#rows[row + ROW_NEXT]!;
+    const next = rows[row + ROW_NEXT]!;
     const to = shadow.desc + index * DESC_SIZE;
     shadow.descMemory.write32(to, lowHalf(iova));
     shadow.descMemory.write32(to + 4, highHalf(iova));
     shadow.descMemory.write32(to + 8, bytes);
     shadow.descMemory.write32(to + 12, flags | (next << 16));
-    this.#rows[row + ROW_PAGE] = Math.floor(address / PAGE_BYTES);
-    this.#rows[row + ROW_OFFSET] = address % PAGE_BYTES;
-    this.#rows[row + ROW_LENGTH] = (flags & WRITE) === 0 ? 0 : bytes;
+    rows[row + ROW_PAGE] = Math.floor(address / PAGE_BYTES);
+    rows[row + ROW_OFFSET] = address % PAGE_BYTES;
+    rows[row + ROW_LENGTH] = (flags & WRITE) === 0 ? -bytes : bytes;
     return next;
   }
 
-  /** Takes NEXT from a chain's last descriptor, where the guest's last elements were empty. */
-  #endChain(first: number, count: number): void {
+  /** Judges a chain whose last elements were empty, or that is very large; returns a fault code. */
+  #endOddChain(first: number, count: number): number {
     const { shadow } = this.#parts;
+    const { rows } = this.#books;
+    if (count === 0) return CHAIN_EMPTY;
+    if (this.#books.chainBytes(first, count) > CHAIN_BYTES_MAX) return CHAIN_BYTES_OVERFLOW;
     let index = first;
-    for (let i = 1; i < count; i++) index = this.#rows[(index << ROW_SHIFT) + ROW_NEXT]!;
-    const at = shadow.desc + index * DESC_SIZE + 12;
-    const flags = this.#rows[(index << ROW_SHIFT) + ROW_LENGTH] === 0 ? 0 : WRITE;
-    shadow.descMemory.write16(at, flags);
-  }
-
-  /** Marks the first `length` writable bytes of a chain: exact for a device that tells the truth. */
-  #markUsedLength(first: number, count: number, length: number): void {
-    const { marks, counters } = this.#parts;
-    let left = length;
-    let row = first;
-    for (let i = 0; i < count && left > 0; i++) {
-      const bytes = Math.min(left, this.#rows[row + ROW_LENGTH]!);
-      const address = this.#rows[row + ROW_PAGE]! * PAGE_BYTES + this.#rows[row + ROW_OFFSET]!;
-      counters[COUNTERS.dirtyMarks]! += marks.log?.markRange(address, bytes) ?? 0;
-      left -= bytes;
-      row = this.#rows[row + ROW_NEXT]! << ROW_SHIFT;
-    }
-  }
-
-  /** Frees the chain in flight that was taken from `position` of the guest's ring; false when `head` is not that chain. */
-  #takeBack(head: number, position: number): boolean {
-    const { state } = this;
-    const rows = this.#rows;
-    for (let index = 0; index < this.#parts.shadow.num; index++) {
-      const first = index << ROW_SHIFT;
-      const count = rows[first + ROW_COUNT]!;
-      if (count === 0 || rows[first + ROW_HEAD] !== head || rows[first + ROW_AVAIL_IDX] !== position) continue;
-      let row = first;
-      for (let i = 1; i < count; i++) row = rows[row + ROW_NEXT]! << ROW_SHIFT;
-      rows[row + ROW_NEXT] = state.freeHead;
-      rows[first + ROW_COUNT] = 0;
-      this.#outstanding[head] = 0;
-      state.freeHead = index;
-      state.freeCount += count;
-      return true;
-    }
-    return false;
+    for (let i = 1; i < count; i++) index = rows[(index << ROW_SHIFT) + ROW_NEXT]!;
+    const flags = rows[(index << ROW_SHIFT) + ROW_LENGTH]! < 0 ? 0 : WRITE;
+    shadow.descMemory.write16(shadow.desc + index * DESC_SIZE + 12, flags);
+    return 0;
   }
 
   #noteUsed(lastUsedIdx: number, freeHead: number, freeCount: number, clamped: number, words: number): void {
     const { state } = this;
+    const { state: books } = this.#books;
     const { counters } = this.#parts;
     state.lastUsedIdx = lastUsedIdx;
-    state.freeHead = freeHead;
-    state.freeCount = freeCount;
+    books.freeHead = freeHead;
+    books.freeCount = freeCount;
     state.holding = 0;
     counters[COUNTERS.dirtyMarks]! += words;
     counters[COUNTERS.clampedLengths]! += clamped;
@@ -615,5 +579,13 @@ export class ShadowVirtqueue implements DataPath {
     if (!callWanted(guest, eventIdx, guestUsedIdx, oldIdx)) return;
     counters[COUNTERS.relayCalls]! += 1;
     guestCall.signal();
+  }
+
+  /** Marks the first `length` writable bytes of a chain: exact for a device that tells the truth. */
+  #markUsedLength(first: number, count: number, length: number): void {
+    const { marks, counters } = this.#parts;
+    this.#books.eachWritten(first, count, length, (address, bytes) => {
+      counters[COUNTERS.dirtyMarks]! += marks.log?.markRange(address, bytes) ?? 0;
+    });
   }
 }
