@@ -13,6 +13,10 @@ import { NotifyRelay, Passthrough, type QueueNotifiers } from "./passthrough.js"
 import { ShadowVirtqueue } from "./shadow-virtqueue.js";
 import { UsedRelay } from "./used-relay.js";
 
+/** Which EventFd a device signals for used buffers: the guest's own, or the one the relay polls. */
+const CALL_GUEST = 0;
+const CALL_RELAY = 1;
+
 /** The relay's own ring for one queue. */
 export interface ShadowRing {
   readonly memory: SharedMemory;
@@ -38,8 +42,6 @@ export interface PathContext {
   readonly counters: Float64Array;
   readonly eventIdx: boolean;
   readonly indirect: boolean;
-  readonly callGuest: number;
-  readonly callRelay: number;
 }
 
 /** Builds what runs between guest and device; throws PeerFault when the guest's ring cannot be reached. */
@@ -63,13 +65,13 @@ export function buildPath(context: PathContext): DataPath {
 
 /** How the device is to set the queue up for a path. */
 export function queueAddresses(context: PathContext): QueueSetup {
-  const { path, setup, base, callGuest, callRelay, plan, queue } = context;
+  const { path, setup, base, plan, queue } = context;
   const guest = { ...setup, ...base, alwaysCall: false };
-  if (path === "passthrough") return { ...guest, call: callGuest };
-  if (path === "notify") return { ...guest, call: callRelay };
+  if (path === "passthrough") return { ...guest, call: CALL_GUEST };
+  if (path === "notify") return { ...guest, call: CALL_RELAY };
   const iovas = plan.rings[queue]!;
   if (path === "used-only") {
-    return { ...translated(context, guest), used: iovas.deviceArea, call: callRelay, alwaysCall: true };
+    return { ...translated(context, guest), used: iovas.deviceArea, call: CALL_RELAY, alwaysCall: true };
   }
   const num = shadowNum(context);
   return {
@@ -79,7 +81,7 @@ export function queueAddresses(context: PathContext): QueueSetup {
     used: iovas.deviceArea,
     lastAvailIdx: 0,
     usedIdx: 0,
-    call: callRelay,
+    call: CALL_RELAY,
     alwaysCall: false,
   };
 }
@@ -92,7 +94,7 @@ function translated(context: PathContext, setup: QueueSetup): QueueSetup {
 }
 
 /** The guest's ring, where the relay reaches it; throws PeerFault for one that lies outside guest memory. */
-export function guestAreas(setup: QueueSetup, guestMemory: GuestMemory): VringAreas {
+function guestAreas(setup: QueueSetup, guestMemory: GuestMemory): VringAreas {
   const desc = place(guestMemory, "descriptor table", setup.desc, descTableBytes(setup.size));
   const avail = place(guestMemory, "available ring", setup.avail, availRingBytes(setup.size));
   const used = place(guestMemory, "used ring", setup.used, usedRingBytes(setup.size));
