@@ -4,7 +4,7 @@ import type { BenchResult } from "../lab/bench-result.js";
 import { footnotes, headline, overheadTable } from "../lab/bench-table.js";
 import { kickNs } from "../lab/kick-probe.js";
 import { DEFAULT_PATHS, type PathChoice, pathName } from "../lab/paths.js";
-import { parsePaths } from "../lab/settings.js";
+import { parsePaths, parseRounds } from "../lab/settings.js";
 import { type Axis, askedOf, parseAxis, type SweepPoint, sweepPoints, writeCsv } from "../lab/sweep.js";
 import { FAULTS, type FaultKind } from "../machine/faults.js";
 import { EXIT, exitCodeOf, UsageError } from "../report/exit-codes.js";
@@ -13,7 +13,7 @@ import { LOG_LEVELS, openLog } from "../report/logging.js";
 import { Progress } from "../report/progress.js";
 import { markdownTable, textTable, wantsColour } from "../report/table.js";
 import { parseDurationNs, parseSizeBytes } from "../report/units.js";
-import { addSettings, askedBy, jsonFile, noOperands, wholeNumber } from "./options.js";
+import { addSettings, askedBy, checkWritable, jsonFile, noOperands } from "./options.js";
 import { Interruptible } from "./signals.js";
 
 const EXAMPLES = `
@@ -40,7 +40,7 @@ export function benchCommand(): Command {
     .option("--paths <list>", "rows, such as passthrough,svq/fused")
     .option("--input <file>", "what is written and read back (default: the Node binary)")
     .option("--input-bytes <size>", "use only so much of it", parseSizeBytes)
-    .option("--rounds <n>", "timed windows of each path, 5 or more", wholeNumber(5, 1000))
+    .option("--rounds <n>", "timed windows of each path, 5 or more", parseRounds)
     .option("--window <duration>", "length of a timed window, 10ms or more", parseDurationNs)
     .option("--json [file]", "one JSON document instead of the table")
     .option("--markdown", "the table in Markdown")
@@ -69,7 +69,10 @@ export function benchCommand(): Command {
 }
 
 async function bench(command: Command): Promise<number> {
-  const axes = command.opts()["sweep"] as Axis[];
+  const options = command.opts<Record<string, unknown>>();
+  const axes = options["sweep"] as Axis[];
+  checkWritable(jsonFile(options["json"]));
+  checkWritable(options["csv"] as string | undefined);
   const interruptible = new Interruptible();
   const results: { point: SweepPoint; result: BenchResult }[] = [];
   try {
@@ -110,14 +113,20 @@ async function benchOnce(
   } catch (error) {
     code = exitCodeOf(error);
     if (code === EXIT.usage) throw error;
-    log.error({ where, err: error }, "the run broke");
+    log.info({ where, err: error }, "the run broke");
     process.stderr.write(`svq: ${(error as Error).message}\n`);
   } finally {
     bar.stop();
   }
-  if (run.result.verdict !== "ok") for (const line of run.recorder.dump()) log.warn(line);
+  if (run.result.verdict !== "ok") for (const line of run.recorder.dump()) log[dumpLevel(run.result)](line);
+  process.exitCode = interruptible.code ?? code;
   await printResult(command, run.result, kick);
   return { result: run.result, code };
+}
+
+/** What led to a failed gate is shown; a run that ended early says why in one line, and the rest when asked. */
+function dumpLevel({ verdict }: BenchResult): "warn" | "info" {
+  return verdict === "failed" ? "warn" : "info";
 }
 
 function benchOptions(
@@ -178,7 +187,7 @@ async function printResult(command: Command, result: BenchResult, kick: number |
   }
   const table = overheadTable(result);
   const lines = [
-    headline(kick, Number(result.config["exitNs"] ?? 0)),
+    headline(kick, Number(result.config["exit_ns"] ?? 0)),
     options["markdown"] === true ? `\n${markdownTable(table)}\n` : textTable(table, wantsColour(process.stdout)),
     ...footnotes(result).map((note) => (options["markdown"] === true ? `- ${note}` : note)),
     `verdict: ${result.verdict}${result.why === undefined ? "" : ` (${result.why})`}`,

@@ -1,4 +1,6 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { accessSync, closeSync, constants, existsSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import { type Command, Option } from "commander";
 import { readConfigFile } from "../lab/config-file.js";
 import type { PathChoice } from "../lab/paths.js";
 import { parsePaths, SETTINGS } from "../lab/settings.js";
@@ -42,20 +44,21 @@ export function askedBy(command: Command): Asked {
   };
 }
 
-/** The argument of an option that takes a whole number in a range. */
-export function wholeNumber(low: number, high: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < low || value > high)
-      throw new InvalidArgumentError(`A whole number from ${low} to ${high}, not "${text}".`);
-    return value;
-  };
-}
-
 /** Turns what --json took (nothing, or a file) into a file name; undefined when it was not given. */
 export function jsonFile(option: unknown): string | undefined {
   if (option === undefined || option === false) return undefined;
   return option === true ? "-" : String(option);
+}
+
+/** Refuses a file that cannot be written, before time is spent on what goes into it; throws UsageError. */
+export function checkWritable(file: string | undefined): void {
+  if (file === undefined || file === "-") return;
+  try {
+    if (existsSync(file)) closeSync(openSync(file, "r+"));
+    else accessSync(dirname(file), constants.W_OK);
+  } catch (error) {
+    throw new UsageError(`cannot write ${file}: ${(error as NodeJS.ErrnoException).code}`);
+  }
 }
 
 /** Refuses what remains of a command line. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, type OutputConfiguration } from "commander";
 import { EXIT, exitCodeOf } from "../report/exit-codes.js";
 import { arenaCommand } from "./arena.js";
 import { benchCommand } from "./bench.js";
@@ -7,21 +7,38 @@ import { runCommand } from "./run.js";
 
 const VERSION = "0.1.0";
 
+const EXAMPLES = `
+Examples:
+  svq bench --quick                     the main job: what each data path costs, in under a minute
+  svq bench --quick --fault drop-mark   the same with a fault, to see that the gates are alive
+  svq run --path svq/fused              one machine until Ctrl-C, with live counters
+  svq arena --ram 4G                    which bytes are shared, and who may touch them
+`;
+
+/** Errors of the command line are one line, also where commander adds a hint below. */
+const OUTPUT: OutputConfiguration = {
+  outputError: (text, write) =>
+    write(
+      `${text
+        .replace(/^error: /, "svq: ")
+        .trim()
+        .replaceAll("\n", " ")}\n`,
+    ),
+};
+
 const program = new Command("svq")
   .description("A userspace vhost relay: shadow virtqueues, measured, validated and live-migratable.")
   .version(VERSION)
   .exitOverride()
-  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "svq: ")) })
+  .configureOutput(OUTPUT)
+  .addHelpText("after", EXAMPLES)
   .addCommand(benchCommand())
   .addCommand(runCommand())
   .addCommand(arenaCommand());
-program.showHelpAfterError("(svq --help, or svq <command> --help, says more)");
-for (const command of program.commands)
-  command.exitOverride().configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "svq: ")) });
+for (const command of program.commands) command.exitOverride().configureOutput(OUTPUT);
 
-// A reader that leaves early (| head) is no failure of ours.
-process.stdout.on("error", quietEpipe);
-process.stderr.on("error", quietEpipe);
+process.stdout.on("error", endWithoutOutput);
+process.stderr.on("error", endWithoutOutput);
 
 try {
   await program.parseAsync();
@@ -35,7 +52,9 @@ function codeOf(error: unknown): number {
   return exitCodeOf(error);
 }
 
-function quietEpipe(error: NodeJS.ErrnoException): void {
+/** A reader that leaves early (| head) is no failure of ours; anything else breaks the run. */
+function endWithoutOutput(this: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
   if (error.code === "EPIPE") process.exit(process.exitCode ?? EXIT.done);
-  throw error;
+  if (this !== process.stderr) process.stderr.write(`svq: cannot write to stdout: ${error.message}\n`);
+  process.exit(EXIT.broken);
 }

@@ -3,16 +3,19 @@ import type { MachineConfig } from "../machine/config.js";
 import type { FaultKind, FaultPlan } from "../machine/faults.js";
 import { UsageError } from "../report/exit-codes.js";
 import { FlightRecorder } from "../report/flight-recorder.js";
-import type { BenchResult, PathResult, Ratio } from "./bench-result.js";
+import type { BenchResult, PathResult } from "./bench-result.js";
+import { planFault } from "./fault-plan.js";
 import { ImageFolder, type Input, loadInput, prefixOf } from "./files.js";
-import { type GateOutcome, gateFailures, marksPages, runGates } from "./gates.js";
+import { balanced, type GateOutcome, gateFailures, runGates } from "./gates.js";
 import { machineFacts } from "./machine-facts.js";
-import { BASELINE, configOf, type PathChoice, pathName } from "./paths.js";
+import { overheadsOf } from "./overhead.js";
+import { configsOf, type PathChoice, pathName } from "./paths.js";
 import { pingPong } from "./ping-pong.js";
-import { ratioInterval } from "./statistics.js";
+import { settingsOf } from "./settings.js";
 import { switchUnderLoad } from "./switching.js";
 import { ThreadedMachine } from "./threaded-machine.js";
-import { type Sample, WindowSeries } from "./windows.js";
+import { threadCount } from "./wait-policy.js";
+import { WindowSeries } from "./windows.js";
 
 /** What a bench is asked to do. */
 export interface BenchOptions {
@@ -38,8 +41,6 @@ export interface BenchOptions {
 
 /** The gate phase uses at most this much of the input: rounds are checked page by page. */
 const GATE_BYTES_MAX = 2 ** 20;
-/** Share of a window that a thread with its own core may wait to run before a row is not compared. */
-const WAIT_SHARE_MAX = 0.1;
 const RECORDED_EVENTS = 64;
 
 /** Runs gates, then timed windows of every path in turn; never throws for what the run itself brings. */
@@ -51,21 +52,27 @@ export class Bench {
   readonly #configs: MachineConfig[];
   readonly #input: Input;
   readonly #machines: ThreadedMachine[] = [];
+  /** By row, as far as the run has come. */
+  readonly #outcomes: GateOutcome[] = [];
+  readonly #series: WindowSeries[] = [];
   #folder: ImageFolder | undefined;
 
   /** Checks configs, loads the input; throws UsageError and ConfigError. */
   constructor(options: BenchOptions) {
     this.#options = options;
-    this.#configs = options.paths.map((choice) => configOf(choice, options.asked));
+    this.#configs = configsOf(options.paths, options.asked);
     this.#input = loadInput(options.inputPath, options.inputBytesMax);
-    for (const config of this.#configs) new ThreadedMachine(config, { input: this.#input });
+    for (const config of this.#configs) {
+      new ThreadedMachine(config, { input: this.#input });
+      this.#fault(config, this.#input.bytes);
+    }
     const { path, bytes, sha256 } = this.#input;
     this.result = {
       schema: "shadowvq.bench/1",
       ...machineFacts(),
       seed: options.asked.seed ?? 1,
       config: {
-        ...this.#configs[0],
+        ...settingsOf(this.#configs[0]!),
         paths: options.paths.map(pathName),
         rounds: options.rounds,
         window_ns: options.windowNs,
@@ -92,6 +99,7 @@ export class Bench {
     } catch (error) {
       this.result.verdict = "aborted";
       this.result.why = signal.aborted ? "interrupted" : (error as Error).message;
+      if (this.result.paths.length === 0) this.#fillReached();
       if (!signal.aborted) throw error;
     } finally {
       signal.removeEventListener("abort", stop);
@@ -114,8 +122,10 @@ export class Bench {
   async #runAll(): Promise<void> {
     const { fault, switchEveryMs } = this.#options;
     const outcomes = await this.#gatePhase();
-    if (this.result.failures.length > 0 || fault !== undefined) {
-      this.result.paths.push(...this.#configs.map((config, i) => this.#row(config, outcomes[i]!, undefined)));
+    if (fault !== undefined && this.result.failures.length === 0)
+      throw new UsageError(`fault ${fault.kind}: ${pathName(fault.path)} offered nothing to break (try another seed)`);
+    if (this.result.failures.length > 0) {
+      this.#fillReached();
       return;
     }
     const series = await this.#startMachines();
@@ -125,17 +135,16 @@ export class Bench {
 
   /** Gates first, on machines of their own with the same seed and code. */
   async #gatePhase(): Promise<GateOutcome[]> {
-    const { fault, progress, signal } = this.#options;
-    const outcomes: GateOutcome[] = [];
+    const { progress, signal } = this.#options;
+    const outcomes = this.#outcomes;
     for (const [i, config] of this.#configs.entries()) {
       signal.throwIfAborted();
       progress((0.3 * i) / this.#configs.length, `gates of ${pathName(config)}`);
       const input = prefixOf(this.#input, Math.max(GATE_BYTES_MAX, config.requestBytes));
-      const broken = fault !== undefined && pathName(fault.path) === pathName(config);
       const outcome = await runGates(config, {
         input,
         image: this.#image(config, input.bytes),
-        fault: broken ? planFault(fault.kind, config) : undefined,
+        fault: this.#fault(config, input.bytes),
         recorder: this.recorder,
       });
       const sha256 = config.device === "null" || outcome.sha256 === null || outcome.sha256 === input.sha256;
@@ -147,12 +156,13 @@ export class Bench {
   }
 
   async #startMachines(): Promise<WindowSeries[]> {
-    const series: WindowSeries[] = [];
+    const series = this.#series;
     for (const config of this.#configs) {
       const image = this.#image(config, this.#input.bytes);
       const machine = new ThreadedMachine(config, { input: this.#input, image, recorder: this.recorder });
       this.#machines.push(machine);
       await machine.start();
+      rest(machine);
       series.push(new WindowSeries(machine));
     }
     const unpinned = this.#machines.find(({ pinning }) => !pinning.pinned);
@@ -168,10 +178,12 @@ export class Bench {
       signal.throwIfAborted();
       const one = series[step % series.length]!;
       progress(0.3 + (0.7 * step) / steps, pathName(one.machine.config));
+      await one.machine.sync();
       await one.take(windowNs, step >= series.length);
+      rest(one.machine);
     }
-    this.#fillRows(series, outcomes);
-    this.#compare(series);
+    await this.#fillRows(series, outcomes);
+    this.result.overhead.push(...overheadsOf(series));
   }
 
   async #switchPhase(series: WindowSeries[], outcomes: GateOutcome[], everyMs: number): Promise<void> {
@@ -179,21 +191,37 @@ export class Bench {
     const counts: number[] = [];
     for (const [i, one] of series.entries()) {
       progress(0.3 + (0.7 * i) / series.length, `switching ${pathName(one.machine.config)}`);
+      await one.machine.sync();
       counts.push(await switchUnderLoad(one, everyMs, windowNs, this.#options.signal));
+      rest(one.machine);
     }
-    this.#fillRows(series, outcomes, counts);
+    await this.#fillRows(series, outcomes, counts);
     Object.assign(this.result, { switches: counts.reduce((sum, count) => sum + count, 0) });
   }
 
-  #fillRows(series: WindowSeries[], outcomes: GateOutcome[], switches?: number[]): void {
+  async #fillRows(series: WindowSeries[], outcomes: GateOutcome[], switches?: number[]): Promise<void> {
     for (const [i, one] of series.entries()) {
       const { config, lost } = one.machine;
+      const whole = (await one.machine.sync()).every(balanced);
+      if (!whole) this.result.failures.push(`${pathName(config)}: descriptors: some are missing after timed windows`);
       const expected = config.device === "null" ? null : this.#input.sha256;
       this.result.failures.push(...one.failures(expected).map((failure) => `${pathName(config)}: ${failure}`));
       const { gates } = outcomes[i]!;
       gates.payload &&= !one.failures(expected).some((failure) => failure.startsWith("payload"));
+      gates.lost += one.total("lost");
+      gates.duplicated += one.total("duplicated");
       gates.lost_notifications += lost.length;
+      gates.descriptors_balanced &&= whole;
       this.result.paths.push(this.#row(config, outcomes[i]!, one, switches?.[i]));
+    }
+  }
+
+  /** Rows of a run that ended before its time: gates, and windows where there are any. */
+  #fillReached(): void {
+    for (const [i, outcome] of this.#outcomes.entries()) {
+      const series = this.#series[i];
+      const timed = series !== undefined && series.samples.length > 0;
+      this.result.paths.push(this.#row(this.#configs[i]!, outcome, timed ? series : undefined));
     }
   }
 
@@ -205,7 +233,7 @@ export class Bench {
       iova_policy: config.iovaPolicy,
       unsafe: config.iovaPolicy === "identity-all",
       refused_features: outcome.refusals,
-      threads: series?.machine.plan.threads ?? 0,
+      threads: threadCount(config),
       requests: series?.requests ?? outcome.requests,
       sha256: series === undefined ? outcome.sha256 : series.sha256,
       ns_per_request: series?.nsPerRequest() ?? null,
@@ -218,23 +246,11 @@ export class Bench {
     };
   }
 
-  #compare(series: WindowSeries[]): void {
-    const base = series.find(({ machine }) => pathName(machine.config) === pathName(BASELINE));
-    if (base === undefined) return;
-    for (const one of series) {
-      if (one === base) continue;
-      const { config } = one.machine;
-      const why = reasonNotToCompare(one) ?? reasonNotToCompare(base);
-      this.result.overhead.push({
-        path: config.path,
-        placement: config.placement,
-        against: pathName(BASELINE),
-        throughput: ratio(one.samples, base.samples, ({ ns_per_request }) => ns_per_request),
-        latency_p50: ratio(one.samples, base.samples, ({ p50_ns }) => p50_ns),
-        comparable: why === undefined,
-        ...(why === undefined ? {} : { why }),
-      });
-    }
+  /** The fault of a row, if it is the one to break; throws UsageError when it cannot be broken so. */
+  #fault(config: MachineConfig, inputBytes: number): FaultPlan | undefined {
+    const { fault } = this.#options;
+    if (fault === undefined || pathName(fault.path) !== pathName(config)) return undefined;
+    return planFault(fault.kind, config, inputBytes);
   }
 
   #image(config: MachineConfig, inputBytes: number): { path: string; bytes: number } | undefined {
@@ -245,38 +261,12 @@ export class Bench {
   }
 
   async #stopAll(): Promise<void> {
-    await Promise.all(this.#machines.splice(0).map((machine) => machine.stop()));
+    await Promise.all(this.#machines.map((machine) => machine.stop()));
   }
 }
 
-/** Chooses by seed where a fault strikes; throws UsageError when the path has nothing of the kind to break. */
-export function planFault(kind: FaultKind, config: MachineConfig): FaultPlan {
-  if (kind === "drop-mark" && !marksPages(config)) {
-    throw new UsageError(`fault drop-mark: path ${config.path} marks no pages (try svq or used-only)`);
-  }
-  if (kind === "lose-call" && config.placement === "inline") {
-    throw new UsageError("fault lose-call: inline nobody sleeps, so no call can be missed (try threads or fused)");
-  }
-  if (config.device === "null" && kind !== "double-used" && kind !== "lose-call") {
-    throw new UsageError(`fault ${kind}: the null device writes no data (try device blk or net)`);
-  }
-  return { kind, at: 2 + (Math.abs(config.seed) % 5) };
-}
-
-function reasonNotToCompare({ machine, samples }: WindowSeries): string | undefined {
-  const { plan, pinning } = machine;
-  if (plan.why !== undefined) return plan.why;
-  if (!pinning.pinned) return `not pinned: ${pinning.reason}`;
-  const shared = new Set(Object.values(plan.cpus)).size < plan.threads;
-  const waits = samples.map(({ run_queue_wait }) => run_queue_wait ?? 0);
-  const worst = Math.max(...waits);
-  if (!shared && worst > WAIT_SHARE_MAX)
-    return `threads waited ${(worst * 100).toFixed(0)} % of a window for their cores`;
-  return undefined;
-}
-
-function ratio(ours: readonly Sample[], base: readonly Sample[], of: (sample: Sample) => number): Ratio {
-  const pairs = ours.map((sample, i) => ({ a: of(sample), b: of(base[i]!) }));
-  const { ratio, interval, pairs: count } = ratioInterval(pairs);
-  return { ratio, interval, pairs: count };
+/** Has pollers sleep until the next command: machines take turns, and the others need the cores. */
+function rest(machine: ThreadedMachine): void {
+  if (machine.config.waiting !== "polled") return;
+  for (const role of ["driver", "relay", "device"] as const) machine.tell(role, { kind: "rest" });
 }

@@ -3,7 +3,7 @@ import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocumen
 import type { MachineConfig } from "../machine/config.js";
 import { UsageError } from "../report/exit-codes.js";
 import type { PathChoice } from "./paths.js";
-import { parsePaths, settingOf } from "./settings.js";
+import { parsePaths, parseRounds, settingOf } from "./settings.js";
 
 /** What a config file says. */
 export interface FileConfig {
@@ -47,7 +47,7 @@ function takePair(
   try {
     if (key === "paths") result["paths"] = parsePaths(text);
     else if (key === "input") result["input"] = text;
-    else if (key === "rounds") result["rounds"] = Number(text);
+    else if (key === "rounds") result["rounds"] = parseRounds(text);
     else {
       const setting = settingOf(key);
       if (setting === undefined) throw new UsageError(`unknown key "${key}"`);

@@ -17,6 +17,7 @@ export function loadInput(path: string, maxBytes: number): Input {
     const stat = statSync(path);
     if (!stat.isFile()) throw new Error("not a regular file");
     if (stat.size === 0) throw new Error("the file is empty");
+    if (maxBytes === 0) throw new Error("0 bytes of it are nothing to write");
     const bytes = Math.min(maxBytes, stat.size);
     const buffer = new SharedArrayBuffer(bytes);
     const view = new Uint8Array(buffer);

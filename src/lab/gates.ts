@@ -130,11 +130,10 @@ async function runRounds(
 ): Promise<void> {
   const round = config.depth * config.queues;
   for (let first = 0; ; first += round) {
-    const answer = machine.ask("driver", { kind: "job", job: { pass: 0, first, count: round } }, "job");
-    oracle.take();
-    await setImmediate();
-    oracle.take();
-    const { result, received } = await answer;
+    const [{ result, received }] = await Promise.all([
+      machine.ask("driver", { kind: "job", job: { pass: 0, first, count: round } }, "job"),
+      oracle.takeTwice(),
+    ]);
     const accounting = await machine.sync();
     oracle.endRound();
     tally.requests += result.requests;
@@ -148,7 +147,8 @@ async function runRounds(
   }
 }
 
-function balanced({ size, free, inFlight }: Accounting): boolean {
+/** Whether every descriptor of a ring is either free or in flight. */
+export function balanced({ size, free, inFlight }: Accounting): boolean {
   return free + inFlight === size;
 }
 
@@ -184,6 +184,13 @@ export class PageOracle {
   /** Takes the log, as a migration does while the machine runs. */
   take(): void {
     this.#log?.take(this.#marked);
+  }
+
+  /** Takes the log now and a little later, while a round runs. */
+  async takeTwice(): Promise<void> {
+    this.take();
+    await setImmediate();
+    this.take();
   }
 
   /** Judges what happened since the last round; all threads rest. */

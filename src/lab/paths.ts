@@ -1,4 +1,4 @@
-import { COMBINATIONS, DEFAULT_CONFIG, type MachineConfig, type Placement } from "../machine/config.js";
+import { COMBINATIONS, checkedConfig, DEFAULT_CONFIG, type MachineConfig, type Placement } from "../machine/config.js";
 import type { DataPathName } from "../relay/data-path.js";
 
 /** One row of a bench: a data path in a placement. */
@@ -32,4 +32,15 @@ export function configOf(choice: PathChoice, asked: Partial<MachineConfig>): Mac
   const waiting = asked.waiting === undefined || asked.waiting === "auto" ? "auto" : asked.waiting;
   const allowed = waiting === "auto" || waitings.includes(waiting) ? waiting : "auto";
   return { ...DEFAULT_CONFIG, ...asked, ...choice, iovaPolicy, waiting: allowed };
+}
+
+/** The configs of all rows; what none of them goes with is refused, not passed over. Throws ConfigError. */
+export function configsOf(choices: readonly PathChoice[], asked: Partial<MachineConfig>): MachineConfig[] {
+  const configs = choices.map((choice) => configOf(choice, asked));
+  for (const field of ["waiting", "iovaPolicy"] as const) {
+    const value = asked[field];
+    if (value === undefined || configs.some((config) => config[field] === value)) continue;
+    checkedConfig({ ...configs[0]!, [field]: value });
+  }
+  return configs;
 }

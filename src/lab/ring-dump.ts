@@ -45,8 +45,8 @@ export function whoIsStuck(config: MachineConfig, arena: Arena): string {
   return `${holder} holds ${u16(guest.availIdx - guest.usedIdx)} chains of the guest's ring`;
 }
 
-/** One line for each ring and role. */
-export function describeMachine(config: MachineConfig, arena: Arena): string[] {
+/** A phrase for each ring and role, on one line. */
+export function describeMachine(config: MachineConfig, arena: Arena): string {
   const rings = dumpRings(config, arena).map(
     (d) =>
       `${d.ring} ring ${d.queue}: avail.idx ${d.availIdx} flags ${d.availFlags} used_event ${d.usedEvent} | ` +
@@ -56,7 +56,7 @@ export function describeMachine(config: MachineConfig, arena: Arena): string[] {
     const { progress, sleeps, timeouts } = snapshot(counterBlock(arena.counters, block));
     return `${role}: ${progress} busy turns, ${sleeps} sleeps, ${timeouts} timeouts`;
   });
-  return [...rings, ...roles];
+  return [...rings, ...roles].join("; ");
 }
 
 function dump(

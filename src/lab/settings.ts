@@ -69,6 +69,19 @@ export function parsePaths(text: string): PathChoice[] {
   });
 }
 
+/** Reads how many timed windows each path gets: five at least, for an interval; throws UsageError. */
+export function parseRounds(text: string): number {
+  const rounds = Number(text);
+  if (!/^\d+$/.test(text) || rounds < 5 || rounds > 1000)
+    throw new UsageError(`rounds "${text}" is not a whole number from 5 to 1000`);
+  return rounds;
+}
+
+/** A machine's config under the names of its settings. */
+export function settingsOf(config: MachineConfig): Record<string, string | number | boolean> {
+  return Object.fromEntries(SETTINGS.map(({ key, field }) => [key, config[field]]));
+}
+
 function count(key: string, field: keyof MachineConfig, help: string): Setting {
   const parse = (text: string) => {
     if (!/^\d+$/.test(text.trim())) throw new UsageError(`${key} "${text}" is not a whole number`);

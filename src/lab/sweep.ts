@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import type { MachineConfig } from "../machine/config.js";
-import { UsageError } from "../report/exit-codes.js";
+import { RunBroken, UsageError } from "../report/exit-codes.js";
 import type { BenchResult } from "./bench-result.js";
 import { settingOf } from "./settings.js";
 
@@ -16,15 +16,18 @@ export type SweepPoint = Readonly<Record<string, string | number | boolean>>;
 
 /** Reads an axis such as "queue_size=16,256,1024"; throws UsageError. */
 export function parseAxis(text: string): Axis {
-  const [key = "", values] = text.split("=");
+  const [key = "", values, ...more] = text.split("=");
   const setting = settingOf(key);
   if (setting === undefined) throw new UsageError(`sweep "${text}": unknown setting "${key}"`);
-  if (values === undefined || values === "") throw new UsageError(`sweep "${text}": write ${key}=value,value,…`);
+  if (values === undefined || values === "" || more.length > 0)
+    throw new UsageError(`sweep "${text}": write ${key}=value,value,…`);
   return { key: setting.key, field: setting.field, values: values.split(",").map(setting.parse) };
 }
 
-/** Every combination of the axes' values; the last axis moves fastest. */
+/** Every combination of the axes' values; the last axis moves fastest. Throws UsageError for a key that comes twice. */
 export function sweepPoints(axes: readonly Axis[]): SweepPoint[] {
+  const twice = axes.find(({ key }, i) => axes.findIndex((axis) => axis.key === key) !== i);
+  if (twice !== undefined) throw new UsageError(`sweep: ${twice.key} is given twice`);
   return axes.reduce<SweepPoint[]>(
     (points, { key, values }) => points.flatMap((point) => values.map((value) => ({ ...point, [key]: value }))),
     [{}],
@@ -51,7 +54,7 @@ const FIGURES = [
   "verdict",
 ];
 
-/** Writes the results of a sweep as CSV (RFC 4180): one line for each point and path; throws UsageError. */
+/** Writes the results of a sweep as CSV (RFC 4180): one line for each point and path; throws UsageError or RunBroken. */
 export function writeCsv(
   file: string,
   axes: readonly Axis[],
@@ -85,7 +88,8 @@ export function writeCsv(
   try {
     writeFileSync(file, `${lines.map((line) => line.map(quoted).join(",")).join("\r\n")}\r\n`);
   } catch (error) {
-    throw new UsageError(`csv ${file}: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new (code === "ENOSPC" ? RunBroken : UsageError)(`csv ${file}: ${message}`);
   }
 }
 

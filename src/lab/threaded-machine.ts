@@ -211,11 +211,12 @@ export class ThreadedMachine {
   }
 
   #hear(name: ThreadName, report: Report): void {
+    const lost = report.kind === "lost-notification";
     this.#options.recorder?.record({
       at_ns: performance.now() * 1e6,
       source: name,
       event: report.kind,
-      detail: { report: JSON.stringify(report) },
+      detail: { report: JSON.stringify(report), ...(lost && { rings: describeMachine(this.config, this.arena) }) },
     });
     if (report.kind === "failed")
       this.#desk.break(new RunBroken(`${name}: ${report.message}`, { cause: report.stack }));
@@ -223,7 +224,7 @@ export class ThreadedMachine {
     if (report.kind === "peer-fault")
       this.#desk.break(new RunBroken(`${report.role} broke a queue: ${report.message}`));
     if (report.kind === "offered") this.refusals = report.refusals;
-    if (report.kind === "lost-notification") this.lost.push(report.role);
+    if (lost) this.lost.push(report.role);
     this.#desk.hear(report);
   }
 
@@ -249,7 +250,7 @@ export class ThreadedMachine {
 
   #stuck(what: string): Stuck {
     const { config, arena } = this;
-    return new Stuck(`${what}: ${whoIsStuck(config, arena)}; ${describeMachine(config, arena).join("; ")}`);
+    return new Stuck(`${what}: ${whoIsStuck(config, arena)}; ${describeMachine(config, arena)}`);
   }
 
   #pin(): { pinned: boolean; reason: string | undefined } {

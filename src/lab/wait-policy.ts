@@ -23,7 +23,7 @@ export interface ThreadPlan {
 }
 
 /** Threads that a path keeps busy: in passthrough the relay's sleeps. */
-function threadCount({ path, placement }: Pick<MachineConfig, "path" | "placement">): number {
+export function threadCount({ path, placement }: Pick<MachineConfig, "path" | "placement">): number {
   if (placement === "inline") return 1;
   return placement === "fused" || path === "passthrough" ? 2 : 3;
 }

@@ -141,19 +141,21 @@ export class WindowSeries {
     };
   }
 
+  /** A count over all windows, the warm-up included. */
+  total(of: "lost" | "duplicated" | "refused"): number {
+    return this.#results.reduce((sum, result) => sum + result[of], 0);
+  }
+
   /** The gates of the timed phase: all but the dirty one. */
   failures(expectedSha256: string | null): string[] {
-    const total = (of: (result: WindowResult) => number) => this.#results.reduce((sum, result) => sum + of(result), 0);
     const failures = [];
     const unequal =
       this.#results.some(({ equal }) => !equal) || (expectedSha256 !== null && this.sha256 !== expectedSha256);
     if (unequal) failures.push("payload: what came back in a timed window differs from what was sent");
-    if (total(({ lost }) => lost) > 0)
-      failures.push(`lost: ${total(({ lost }) => lost)} requests of timed windows never came back`);
-    if (total(({ duplicated }) => duplicated) > 0)
-      failures.push(`duplicated: ${total(({ duplicated }) => duplicated)} completions in timed windows`);
-    if (total(({ refused }) => refused) > 0)
-      failures.push(`payload: the device refused ${total(({ refused }) => refused)} requests`);
+    const [lost, duplicated, refused] = [this.total("lost"), this.total("duplicated"), this.total("refused")];
+    if (lost > 0) failures.push(`lost: ${lost} requests of timed windows never came back`);
+    if (duplicated > 0) failures.push(`duplicated: ${duplicated} completions in timed windows`);
+    if (refused > 0) failures.push(`payload: the device refused ${refused} requests`);
     if (this.machine.lost.length > 0) failures.push(`lost_notifications: ${this.machine.lost.length} in timed windows`);
     const fault = this.#results.find(({ fault }) => fault !== undefined)?.fault;
     if (fault !== undefined) failures.push(`fault: ${fault}`);

@@ -1,13 +1,12 @@
 import type { GpaMap } from "../iova/gpa-map.js";
 import { VHOST_ACCESS_RO, VHOST_ACCESS_WO } from "../layout/vhost.js";
 import * as virtioRing from "../layout/virtio-ring.js";
-import { FRAME_SPAN_BYTES, type Gpa, highHalf, joinHalves, lowHalf, PAGE_BYTES } from "../memory/address.js";
+import { joinHalves } from "../memory/address.js";
 import type { Notifier } from "../memory/bell.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
-import { RealMemory } from "../memory/real-memory.js";
 import type { Parts } from "../memory/role.js";
-import { type SharedMemory, u16 } from "../memory/shared-memory.js";
-import { indirectFault, orderFault } from "../ring/chain-rules.js";
+import { u16 } from "../memory/shared-memory.js";
+import { orderFault } from "../ring/chain-rules.js";
 import type { Accounting } from "../ring/driver-ring.js";
 import { armCalls, armKicks, callWanted, kickWanted, suppressCalls, suppressKicks } from "../ring/notification.js";
 import { faultCode, faultReason, PEER_FAULTS, PeerFault } from "../ring/peer-fault.js";
@@ -16,6 +15,7 @@ import type { VringAreas } from "../ring/vring-areas.js";
 import { COUNTERS } from "../telemetry/counters.js";
 import type { DataPath } from "./data-path.js";
 import type { GuestMarks } from "./guest-marks.js";
+import { NO_ROOM, OddBuffers } from "./odd-buffers.js";
 import { BOOKS, ShadowBooks } from "./shadow-books.js";
 
 // Constants of this file's own: V8 folds them, where it would reload an imported binding at each use.
@@ -24,29 +24,18 @@ const WRITE = virtioRing.VRING_DESC_F_WRITE;
 const INDIRECT = virtioRing.VRING_DESC_F_INDIRECT;
 const RING_IDX = virtioRing.VRING_AVAIL.offsets.idx;
 const RING_ENTRIES = virtioRing.VRING_AVAIL.offsets.ring;
-const DESC_SIZE = virtioRing.VRING_DESC.size;
 const DESC_SHIFT = 4;
 const USED_ELEM_SHIFT = 3;
 const DEVICE_READS = VHOST_ACCESS_RO;
 const DEVICE_WRITES = VHOST_ACCESS_WO;
-const CHAIN_BYTES_MAX = 2 ** 32;
-/** Pages that a chain may touch without coming near CHAIN_BYTES_MAX; above, its bytes are counted one by one. */
+/** Pages that a chain may touch without passing 2^32 bytes; above, its bytes are counted one by one (2.7.5). */
 const CHAIN_PAGES_EASY = 2 ** 20;
-/** One descriptor of the shadow ring covers less than 2^31 bytes, so that its pages can be counted in int32. */
-const PIECE_BYTES_MAX = 2 ** 31 - 4096;
 
 const HEAD_OUT_OF_RANGE = faultCode("head-out-of-range");
 const HEAD_OUTSTANDING = faultCode("head-outstanding");
 const NEXT_OUT_OF_RANGE = faultCode("next-out-of-range");
 const CHAIN_TOO_LONG = faultCode("chain-too-long");
-const CHAIN_BYTES_OVERFLOW = faultCode("chain-bytes-overflow");
-const CHAIN_NEVER_FITS = faultCode("chain-never-fits");
-const CHAIN_EMPTY = faultCode("chain-empty");
-const ADDRESS_UNMAPPED = faultCode("address-unmapped");
-const PERMISSION_DENIED = faultCode("permission-denied");
 const USED_ID_UNKNOWN = faultCode("used-id-unknown");
-/** Not a fault: the chain waits in the guest's ring until descriptors come free. */
-const NO_ROOM = 0xff;
 
 const ROW_SHIFT = BOOKS.rowShift;
 const ROW_NEXT = BOOKS.next;
@@ -102,18 +91,14 @@ export class ShadowVirtqueue implements DataPath {
   };
   readonly #parts: ShadowVirtqueueParts;
   readonly #books: ShadowBooks;
-  /** Copy of one indirect table: it is read once. */
-  readonly #table: Uint8Array;
-  readonly #tableMemory: SharedMemory;
+  readonly #odd: OddBuffers;
 
   /** Takes over at `parts.start`; the shadow ring was cleared and starts at 0. */
   constructor(parts: ShadowVirtqueueParts) {
     this.#parts = parts;
     const { shadow, guest } = parts;
     this.#books = new ShadowBooks(shadow.num, guest.num);
-    const buffer = new ArrayBuffer(guest.num * DESC_SIZE);
-    this.#table = new Uint8Array(buffer);
-    this.#tableMemory = new RealMemory(buffer);
+    this.#odd = new OddBuffers(parts, this.#books);
     this.state.lastAvailIdx = parts.start.lastAvailIdx;
     this.state.guestUsedIdx = parts.start.usedIdx;
   }
@@ -183,9 +168,9 @@ export class ShadowVirtqueue implements DataPath {
         const length = source.read32(at + 8);
         const word = source.read32(at + 12);
         if ((word & INDIRECT) !== 0) {
-          fault = this.#loadTable(low, high, length >>> 0, word & 0xffff, source !== guestDesc, elements);
+          fault = this.#odd.loadTable(low, high, length >>> 0, word & 0xffff, source !== guestDesc, elements);
           if (fault !== 0) break chains;
-          source = this.#tableMemory;
+          source = this.#odd.tableMemory;
           table = 0;
           limit = length >>> DESC_SHIFT;
           index = 0;
@@ -223,7 +208,7 @@ export class ShadowVirtqueue implements DataPath {
           rows[row + ROW_LENGTH] = writable ? length : -length;
           count++;
         } else {
-          const pieces = this.#addPieces(joinHalves(low, high), length >>> 0, word, cursor, count, freeCount);
+          const pieces = this.#odd.add(joinHalves(low, high), length >>> 0, word, cursor, count, freeCount);
           if (pieces < 0) {
             fault = -pieces;
             break chains;
@@ -236,7 +221,7 @@ export class ShadowVirtqueue implements DataPath {
         if ((word & NEXT) === 0) break;
         index = word >>> 16;
       }
-      if (dropped || pages > CHAIN_PAGES_EASY) fault = this.#endOddChain(freeHead, count);
+      if (dropped || pages > CHAIN_PAGES_EASY) fault = this.#odd.endChain(freeHead, count);
       if (fault !== 0) break;
       const first = freeHead << ROW_SHIFT;
       rows[first + ROW_COUNT] = count;
@@ -367,10 +352,10 @@ export class ShadowVirtqueue implements DataPath {
   /**
    * Takes back what a stopped device never fetched; returns where the guest's ring now stands.
    *
-   * `base.lastAvailIdx` is the device's next available entry. Call it with every used entry forwarded. By identity: each chain
-   * taken back is the one that the guest's ring still names at its place, and none of them comes before one the device
-   * has. Throws PeerFault guest-ring-changed when the guest has altered its ring, used-idx-overrun when the device keeps
-   * chains that it fetched.
+   * `base.lastAvailIdx` is the device's next available entry. Call it with every used entry forwarded. By identity: each
+   * chain taken back is the one that the guest's ring still names at its place, and none of them comes before one the
+   * device has. Throws PeerFault guest-ring-changed when the guest has altered its ring, used-idx-overrun when the
+   * device keeps chains that it fetched.
    */
   stop(base: RingState): RingState {
     const { state } = this;
@@ -482,76 +467,6 @@ export class ShadowVirtqueue implements DataPath {
     guest.usedMemory.write32(at + 4, 0);
     state.lastAvailIdx = u16(state.lastAvailIdx + 1);
     this.#publishUsed(u16(state.guestUsedIdx + 1));
-  }
-
-  /** Fetches an indirect table, once, into the private copy; returns a fault code. */
-  #loadTable(low: number, high: number, bytes: number, flags: number, nested: boolean, before: number): number {
-    const { guest, guestMemory, indirect } = this.#parts;
-    const fault = indirectFault(flags, bytes, indirect, nested, before, guest.num);
-    if (fault !== 0) return fault;
-    return guestMemory.copyOut(joinHalves(low, high), this.#table.subarray(0, bytes)) ? 0 : ADDRESS_UNMAPPED;
-  }
-
-  /**
-   * Writes a buffer that no single mapping covers, or an empty one, which is checked and dropped; returns how many
-   * descriptors it took, or minus a fault code. The chain has `count` of `freeCount` free descriptors already.
-   */
-  #addPieces(address: number, length: number, word: number, first: number, count: number, freeCount: number): number {
-    const { map, shadow } = this.#parts;
-    const need = (word & WRITE) === 0 ? DEVICE_READS : DEVICE_WRITES;
-    let cursor = first;
-    let pieces = 0;
-    let done = 0;
-    do {
-      // Not >=: an address of 2^53 or above is NaN, which no comparison finds too large.
-      const mapping = address + done < FRAME_SPAN_BYTES ? map.find((address + done) as Gpa) : undefined;
-      if (mapping === undefined) return -ADDRESS_UNMAPPED;
-      if ((mapping.perm & need) === 0) return -PERMISSION_DENIED;
-      const into = address + done - mapping.gpa;
-      const bytes = Math.min(length - done, mapping.bytes - into, PIECE_BYTES_MAX);
-      if (bytes === 0) return 0;
-      if (count + pieces === freeCount) return freeCount === shadow.num ? -CHAIN_NEVER_FITS : -NO_ROOM;
-      done += bytes;
-      const more = done < length || (word & NEXT) !== 0;
-      cursor = this.#addPiece(
-        cursor,
-        address + done - bytes,
-        mapping.iova + into,
-        bytes,
-        (word & WRITE) | (more ? NEXT : 0),
-      );
-      pieces += 1;
-    } while (done < length);
-    return pieces;
-  }
-
-  #addPiece(index: number, address: number, iova: number, bytes: number, flags: number): number {
-    const { shadow } = this.#parts;
-    const { rows } = this.#books;
-    const row = index << ROW_SHIFT;
-    const next = rows[row + ROW_NEXT]!;
-    const to = shadow.desc + index * DESC_SIZE;
-    shadow.descMemory.write32(to, lowHalf(iova));
-    shadow.descMemory.write32(to + 4, highHalf(iova));
-    shadow.descMemory.write32(to + 8, bytes);
-    shadow.descMemory.write32(to + 12, flags | (next << 16));
-    rows[row + ROW_PAGE] = Math.floor(address / PAGE_BYTES);
-    rows[row + ROW_OFFSET] = address % PAGE_BYTES;
-    rows[row + ROW_LENGTH] = (flags & WRITE) === 0 ? -bytes : bytes;
-    return next;
-  }
-
-  /** Judges a chain whose last elements were empty, or that is very large; returns a fault code. */
-  #endOddChain(first: number, count: number): number {
-    const { shadow } = this.#parts;
-    const { rows } = this.#books;
-    if (count === 0) return CHAIN_EMPTY;
-    if (this.#books.chainBytes(first, count) > CHAIN_BYTES_MAX) return CHAIN_BYTES_OVERFLOW;
-    let index = first;
-    for (let i = 1; i < count; i++) index = rows[(index << ROW_SHIFT) + ROW_NEXT]!;
-    const flags = rows[(index << ROW_SHIFT) + ROW_LENGTH]! < 0 ? 0 : WRITE;
-    shadow.descMemory.write16(shadow.desc + index * DESC_SIZE + 12, flags);
-    return 0;
   }
 
   #noteUsed(lastUsedIdx: number, freeHead: number, freeCount: number, clamped: number, words: number): void {

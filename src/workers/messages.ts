@@ -69,6 +69,8 @@ export type Command =
   | { readonly kind: "path"; readonly path: DataPathName }
   /** Anyone: between two steps, answer "synced". */
   | { readonly kind: "sync"; readonly token: number }
+  /** Anyone: sleep until the next command, also where this thread polls. */
+  | { readonly kind: "rest" }
   /** Anyone: let go of everything and end. */
   | { readonly kind: "stop" };
 

@@ -46,9 +46,19 @@ export function runLoop(loop: Loop): void {
 
 function drain(loop: Loop): boolean {
   for (let command = loop.control.receive(); command !== undefined; command = loop.control.receive()) {
-    if (!loop.obey(command)) return false;
+    if (!loop.obey(command.kind === "rest" ? nextCommand(loop) : command)) return false;
   }
   return true;
+}
+
+/** Sleeps until there is another command; a thread at rest heeds nothing else. */
+function nextCommand({ control, bell, wait }: Loop): Command {
+  for (;;) {
+    const rung = bell.observe();
+    const command = control.receive();
+    if (command !== undefined && command.kind !== "rest") return command;
+    if (command === undefined) bell.sleep(rung, wait.timeoutMs);
+  }
 }
 
 function turn({ roles, counters }: Loop): boolean {

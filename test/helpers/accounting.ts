@@ -24,7 +24,13 @@ export function driverAccounts(parts: readonly Parts[]): Account[] {
     .map(({ state, tables }) => {
       const table = tables[0]!;
       const num = table.length / 2;
-      const account = audit(num, state["freeHead"]!, state["freeCount"]!, (i) => table[i * 2]!, (i) => table[i * 2 + 1]!);
+      const account = audit(
+        num,
+        state["freeHead"]!,
+        state["freeCount"]!,
+        (i) => table[i * 2]!,
+        (i) => table[i * 2 + 1]!,
+      );
       expectEqual(account, "outstanding", account.chains, state["outstanding"]!);
       return account;
     });
@@ -40,10 +46,17 @@ export function shadowAccount({ state, tables }: Parts): Account {
   const [rows, outstanding] = [tables[0]!, tables[1]!];
   const at = (index: number, column: number) => rows[index * ROW_WORDS + column]!;
   const num = rows.length / ROW_WORDS;
-  const account = audit(num, state["freeHead"]!, state["freeCount"]!, (i) => at(i, ROW_NEXT), (i) => at(i, ROW_COUNT));
+  const account = audit(
+    num,
+    state["freeHead"]!,
+    state["freeCount"]!,
+    (i) => at(i, ROW_NEXT),
+    (i) => at(i, ROW_COUNT),
+  );
   const heads = new Set<number>();
   for (let i = 0; i < num; i++) if (at(i, ROW_COUNT) !== 0) heads.add(at(i, ROW_HEAD));
-  const named = outstanding.reduce<number>((sum, flag) => sum + (flag === 0 ? 0 : 1), 0);
+  let named = 0;
+  for (const flag of outstanding) if (flag !== 0) named += 1;
   expectEqual(account, "distinct guest heads", heads.size, account.chains);
   expectEqual(account, "heads noted as outstanding", named, account.chains);
   expectEqual(account, "indices apart", u16(state["shadowAvailIdx"]! - state["lastUsedIdx"]!), account.chains);

@@ -161,7 +161,8 @@ const CLEAN = new Uint8Array(65_536).fill(CANARY);
 function firstOther(bytes: Uint8Array): number {
   for (let at = 0; at < bytes.length; at += CLEAN.length) {
     const part = bytes.subarray(at, at + CLEAN.length);
-    if (Buffer.compare(part, CLEAN.subarray(0, part.length)) !== 0) return at + part.findIndex((byte) => byte !== CANARY);
+    if (Buffer.compare(part, CLEAN.subarray(0, part.length)) !== 0)
+      return at + part.findIndex((byte) => byte !== CANARY);
   }
   return -1;
 }

@@ -1,7 +1,12 @@
 import { DirtyLog, logBytes } from "../../src/dirty/dirty-log.js";
 import { GpaMap, type GpaMapping } from "../../src/iova/gpa-map.js";
 import { VHOST_ACCESS_RW } from "../../src/layout/vhost.js";
-import { availEventOffset, usedEventOffset, VRING_DESC_F_NEXT, VRING_DESC_F_WRITE } from "../../src/layout/virtio-ring.js";
+import {
+  availEventOffset,
+  usedEventOffset,
+  VRING_DESC_F_NEXT,
+  VRING_DESC_F_WRITE,
+} from "../../src/layout/virtio-ring.js";
 import type { Gpa, Iova } from "../../src/memory/address.js";
 import { GuestMemory } from "../../src/memory/guest-memory.js";
 import { RealMemory } from "../../src/memory/real-memory.js";
@@ -113,7 +118,11 @@ export class HandRings {
   chain(head: number, elements: readonly HandDescriptor[]): void {
     for (const [i, element] of elements.entries()) {
       const last = i === elements.length - 1;
-      this.descriptor((head + i) % this.guest.num, { next: last ? 0 : (head + i + 1) % this.guest.num, ...element }, last);
+      this.descriptor(
+        (head + i) % this.guest.num,
+        { next: last ? 0 : (head + i + 1) % this.guest.num, ...element },
+        last,
+      );
     }
   }
 
@@ -187,7 +196,8 @@ export class HandRings {
   seen(head: number): SeenDescriptor[] {
     const chain: SeenDescriptor[] = [];
     for (let index = head; ; ) {
-      if (index >= this.shadow.num || chain.length === this.shadow.num) throw new Error(`chain from ${head} is malformed`);
+      if (index >= this.shadow.num || chain.length === this.shadow.num)
+        throw new Error(`chain from ${head} is malformed`);
       const at = this.shadow.desc + index * 16;
       const word = this.shadowRam.read32(at + 12);
       const iova = (this.shadowRam.read32(at) >>> 0) + (this.shadowRam.read32(at + 4) >>> 0) * 2 ** 32;
@@ -240,7 +250,9 @@ export class HandRings {
   takeDirty(): number[] {
     const bitmap = new Uint32Array(RAM_BYTES / 4096 / 32);
     this.log.take(bitmap);
-    return Array.from({ length: RAM_BYTES / 4096 }, (_, p) => p).filter((p) => (bitmap[p >>> 5]! & (1 << (p & 31))) !== 0);
+    return Array.from({ length: RAM_BYTES / 4096 }, (_, p) => p).filter(
+      (p) => (bitmap[p >>> 5]! & (1 << (p & 31))) !== 0,
+    );
   }
 
   counter(name: CounterName): number {
