@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { configOf } from "../lab/paths.js";
+import { configsOf } from "../lab/paths.js";
 import { arenaMap } from "../machine/arena.js";
 import { checkedConfig } from "../machine/config.js";
 import { writeJson, writeText } from "../report/json.js";
@@ -15,7 +15,7 @@ export function arenaCommand(): Command {
     .addHelpText("after", "\nExamples:\n  svq arena\n  svq arena --ram 4G --queues 8 --queue-size 1024\n");
   return addSettings(command).action(async () => {
     noOperands(command);
-    const config = checkedConfig(configOf({ path: "svq", placement: "threads" }, askedBy(command).asked));
+    const config = checkedConfig(configsOf([{ path: "svq", placement: "threads" }], askedBy(command).asked)[0]!);
     const parts = arenaMap(config);
     const json = jsonFile(command.opts()["json"]);
     if (json !== undefined) {

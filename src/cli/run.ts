@@ -1,15 +1,15 @@
 import { Command } from "commander";
 import { loadInput } from "../lab/files.js";
 import { machineFacts } from "../lab/machine-facts.js";
-import { configOf } from "../lab/paths.js";
+import { configsOf } from "../lab/paths.js";
 import { type RunTick, runMachine } from "../lab/run.js";
-import { parsePaths } from "../lab/settings.js";
+import { parsePaths, settingsOf } from "../lab/settings.js";
 import { checkedConfig } from "../machine/config.js";
 import { EXIT, UsageError } from "../report/exit-codes.js";
 import { writeJson, writeText } from "../report/json.js";
 import { textTable, wantsColour } from "../report/table.js";
 import { formatNs, parseDurationNs, parseSizeBytes } from "../report/units.js";
-import { addSettings, askedBy, jsonFile, noOperands } from "./options.js";
+import { addSettings, askedBy, checkWritable, jsonFile, noOperands } from "./options.js";
 import { Interruptible } from "./signals.js";
 
 const EXAMPLES = `
@@ -40,13 +40,15 @@ async function run(command: Command): Promise<number> {
   const [choice, ...more] = parsePaths(String(options["path"]));
   if (more.length > 0) throw new UsageError("--path: one row; svq bench runs several");
   const { asked, input } = askedBy(command);
-  const config = checkedConfig(configOf(choice!, asked));
+  const config = checkedConfig(configsOf([choice!], asked)[0]!);
+  const json = jsonFile(options["json"]);
+  checkWritable(json);
   const loaded = loadInput(input ?? process.execPath, options["inputBytes"] as number);
   const interruptible = new Interruptible();
   const live = process.stderr.isTTY === true;
   let before: RunTick | undefined;
   try {
-    const { series, ...result } = await runMachine({
+    const { series, broken, ...result } = await runMachine({
       config,
       input: loaded,
       durationNs: options["duration"] as number | undefined,
@@ -57,22 +59,24 @@ async function run(command: Command): Promise<number> {
       },
     });
     if (live) process.stderr.write("\r\u001b[K");
-    const verdict = interruptible.code === undefined ? (result.failures.length === 0 ? "ok" : "failed") : "aborted";
-    const json = jsonFile(options["json"]);
+    const ended = interruptible.code !== undefined || broken !== undefined;
+    const verdict = ended ? "aborted" : result.failures.length === 0 ? "ok" : "failed";
     const document = {
       schema: "shadowvq.run/1",
       ...machineFacts(),
       seed: config.seed,
-      config,
+      config: { path: config.path, placement: config.placement, ...settingsOf(config) },
       input: { path: loaded.path, bytes: loaded.bytes, sha256: loaded.sha256 },
       requests: series.requests,
       ns_per_request: series.samples.length === 0 ? null : series.nsPerRequest(),
       latency_ns: series.samples.length === 0 ? null : series.latencyNs(),
       ...result,
       verdict,
+      ...(broken === undefined ? {} : { why: broken.message }),
     };
     if (json === undefined) await writeText(`${summary(result, verdict)}\n`);
     else await writeJson(document, json);
+    if (broken !== undefined) throw broken;
     return interruptible.code ?? (result.failures.length === 0 ? EXIT.done : EXIT.gateFailed);
   } finally {
     interruptible.dispose();

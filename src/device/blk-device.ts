@@ -18,7 +18,7 @@ import type { MappedChain } from "./mapped-chain.js";
 
 /** What VIRTIO_BLK_T_GET_ID answers. */
 export const BLK_ID = "shadowvq-image";
-/** Largest transfer of one request; longer ones are refused with IOERR. */
+/** Largest transfer of one request; more is refused with IOERR on the way out, and returned untouched on the way in. */
 export const BLK_TRANSFER_BYTES_MAX = 1 << 20;
 
 /** A disk on a file: reads and writes go to it as they come (VIRTIO 1.3, 5.2). */
@@ -48,10 +48,12 @@ export class BlkDevice implements DeviceModel {
     const sector =
       this.#words.getUint32(offsets.sector, true) + this.#words.getUint32(offsets.sector + 4, true) * 2 ** 32;
     const dataBytes = request.writableBytes - 1;
+    if (dataBytes > BLK_TRANSFER_BYTES_MAX) return 0;
     this.#status[0] = this.#perform(type, sector * VIRTIO_BLK_SECTOR_BYTES, request, dataBytes);
+    // What is reported counts from the first writable byte (2.7.8.2): a read that failed leaves zeroes before the status.
+    if (this.#status[0] !== VIRTIO_BLK_S_OK) request.write(0, new Uint8Array(dataBytes));
     request.write(dataBytes, this.#status);
-    const transferred = this.#status[0] === VIRTIO_BLK_S_OK ? dataBytes : 0;
-    return transferred + 1;
+    return dataBytes + 1;
   }
 
   close(): void {

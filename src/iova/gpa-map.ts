@@ -126,7 +126,8 @@ export class GpaMap {
 
   /** Finds the mapping that covers a guest physical address. */
   find(gpa: Gpa): GpaMapping | undefined {
-    if (gpa >= FRAME_SPAN_BYTES) return undefined;
+    // Not >=: NaN, an address of 2^53 or above, is no smaller than anything.
+    if (!(gpa < FRAME_SPAN_BYTES)) return undefined;
     const row = this.indexOf((gpa / PAGE_BYTES) | 0);
     return row < 0 ? undefined : this.#mapping(row);
   }

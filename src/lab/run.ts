@@ -29,7 +29,7 @@ export interface RunOptions {
 const WINDOW_NS = 200e6;
 const TICK_MS = 1000;
 
-/** Runs one machine on one workload until it is done or told to stop; throws what broke it. */
+/** Runs one machine on one workload until it is done or told to stop; the result says what broke it, if anything. */
 export async function runMachine(options: RunOptions) {
   const { config, input, durationNs, signal } = options;
   const folder = new ImageFolder();
@@ -40,6 +40,7 @@ export async function runMachine(options: RunOptions) {
   const started = performance.now();
   const elapsedNs = () => (performance.now() - started) * 1e6;
   const over = new AbortController();
+  let broken: Error | undefined;
   try {
     await machine.start();
     const ticking = tickUntil(over.signal, () => options.tick(tickOf(machine, elapsedNs())));
@@ -47,13 +48,15 @@ export async function runMachine(options: RunOptions) {
       await series.take(WINDOW_NS, true);
     over.abort();
     await ticking;
-    const failures = series.failures(config.device === "null" ? null : input.sha256);
-    return { ...tickOf(machine, elapsedNs()), failures, series, refused_features: machine.refusals };
+  } catch (error) {
+    broken = error as Error;
   } finally {
     over.abort();
     await machine.stop();
     folder.remove();
   }
+  const failures = series.failures(config.device === "null" ? null : input.sha256);
+  return { ...tickOf(machine, elapsedNs()), failures, series, refused_features: machine.refusals, broken };
 }
 
 function tickOf(machine: ThreadedMachine, elapsed_ns: number): RunTick {

@@ -45,7 +45,7 @@ type Role = keyof typeof COUNTER_BLOCKS;
 export class WindowSeries {
   readonly machine: ThreadedMachine;
   readonly samples: Sample[] = [];
-  /** Of what the last window brought back. */
+  /** Of what the last window brought back; null before it. */
   sha256: string | null = null;
   readonly #latency = new LatencyRecorder();
   readonly #results: WindowResult[] = [];
@@ -150,7 +150,8 @@ export class WindowSeries {
   failures(expectedSha256: string | null): string[] {
     const failures = [];
     const unequal =
-      this.#results.some(({ equal }) => !equal) || (expectedSha256 !== null && this.sha256 !== expectedSha256);
+      this.#results.some(({ equal }) => !equal) ||
+      (expectedSha256 !== null && this.sha256 !== null && this.sha256 !== expectedSha256);
     if (unequal) failures.push("payload: what came back in a timed window differs from what was sent");
     const [lost, duplicated, refused] = [this.total("lost"), this.total("duplicated"), this.total("refused")];
     if (lost > 0) failures.push(`lost: ${lost} requests of timed windows never came back`);

@@ -10,7 +10,6 @@ import { Iotlb, iotlbPlace } from "../iova/iotlb.js";
 import { IotlbRing } from "../iova/iotlb-ring.js";
 import { IotlbServer } from "../iova/iotlb-server.js";
 import type { IovaMapping } from "../iova/iova-tree.js";
-import { QUEUE_SIZE_MAX } from "../layout/virtio-ring.js";
 import { EventFd, type Notifier } from "../memory/bell.js";
 import { GuestMemory } from "../memory/guest-memory.js";
 import type { SharedMemory } from "../memory/shared-memory.js";
@@ -116,7 +115,7 @@ export function makeRelay(config: MachineConfig, views: RelayViews, outside: Rel
       })),
       bells,
       plan: (path) => addressPlan(config, path),
-      queueSizeMax: QUEUE_SIZE_MAX,
+      queueSizeMax: config.queueSize,
       log: config.dirtyLog ? log : undefined,
       markPolicy: config.markPolicy,
       counters: views.counters,

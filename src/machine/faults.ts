@@ -94,6 +94,8 @@ export class DoubledUsed extends ForwardingMemory {
   #left: number;
   #shift = 0;
   #published = 0;
+  /** Where the copy is in the ring as the driver counts it. */
+  #copyIdx = 0;
 
   /** `used` and `avail`: byte offsets of the rings in `inner`. */
   constructor(inner: SharedMemory, used: number, avail: number, num: number, at: number) {
@@ -125,12 +127,15 @@ export class DoubledUsed extends ForwardingMemory {
 
   override observe16(offset: number): number {
     const value = this.inner.observe16(offset);
-    return offset === this.#avail + usedEventOffset(this.#num) ? u16(value - this.#shift) : value;
+    if (this.#shift === 0 || offset !== this.#avail + usedEventOffset(this.#num)) return value;
+    // The driver counts the copy, whoever writes the ring does not: beyond it their indices differ by one.
+    return u16(value - this.#copyIdx) < 0x8000 ? u16(value - 1) : value;
   }
 
   #double(usedIdx: number): void {
     const last = this.#entry(usedIdx - 1);
     this.#shift = 1;
+    this.#copyIdx = usedIdx;
     const copy = this.#entry(usedIdx);
     this.inner.write32(copy, this.inner.read32(last));
     this.inner.write32(copy + 4, this.inner.read32(last + 4));

@@ -16,6 +16,8 @@ export interface DataPath {
   arm(): boolean;
   /** Ends it at a device that stopped at `base`; returns where the guest's ring stands. */
   stop(base: RingState): RingState;
+  /** Gives up a broken queue whose device has let go of it: marks whatever that may have written. */
+  abandon(): void;
   /** All that outlives a step. */
   parts(): Parts;
 }

@@ -22,6 +22,9 @@ export class Passthrough implements DataPath {
     return base;
   }
 
+  /** Nothing was marked before, so nothing is now. */
+  abandon(): void {}
+
   parts(): Parts {
     return { state: {}, tables: [] };
   }
@@ -69,6 +72,9 @@ export class NotifyRelay implements DataPath {
   stop(base: RingState): RingState {
     return base;
   }
+
+  /** Nothing was marked before, so nothing is now. */
+  abandon(): void {}
 
   parts(): Parts {
     return { state: {}, tables: [] };

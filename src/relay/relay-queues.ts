@@ -52,12 +52,15 @@ export class RelayQueues {
   readonly #parts: RelayParts;
   #paths: (DataPath | undefined)[];
   #bases: RingState[];
+  /** Paths of broken queues that the device still has. */
+  #dying: (DataPath | undefined)[];
   /** By queue: 1 once it is broken, until the guest resets the device. */
   readonly #broken: Int32Array;
 
   constructor(parts: RelayParts) {
     this.#parts = parts;
     this.#paths = parts.queues.map(() => undefined);
+    this.#dying = parts.queues.map(() => undefined);
     this.#bases = parts.queues.map(() => ({ lastAvailIdx: 0, usedIdx: 0 }));
     this.#broken = new Int32Array(parts.queues.length);
   }
@@ -65,6 +68,7 @@ export class RelayQueues {
   /** Forgets everything, as a reset of the device does. */
   reset(): void {
     this.#paths = this.#paths.map(() => undefined);
+    this.#dying = this.#dying.map(() => undefined);
     this.#bases = this.#bases.map(() => ({ lastAvailIdx: 0, usedIdx: 0 }));
     this.#broken.fill(0);
   }
@@ -103,7 +107,10 @@ export class RelayQueues {
     let moved = false;
     for (let queue = 0; queue < this.#paths.length; queue++) {
       const path = this.#paths[queue];
-      if (path === undefined) continue;
+      if (path === undefined) {
+        if (this.#dying[queue] !== undefined) this.#bury(queue);
+        continue;
+      }
       try {
         if (draining ? path.drain() : path.step()) moved = true;
       } catch (error) {
@@ -203,11 +210,20 @@ export class RelayQueues {
   /** Ends one queue over a peer's fault; the others go on. */
   #break(queue: number, error: unknown): void {
     if (!(error instanceof PeerFault)) throw error;
+    this.#dying[queue] = this.#paths[queue];
     this.#paths[queue] = undefined;
     this.#broken[queue] = 1;
     this.faults.push(error);
     this.#parts.counters[COUNTERS.faults]! += 1;
     this.#parts.guestSide.breakQueue(queue, faultCode(error.reason));
     this.#parts.queues[queue]!.err.signal();
+    this.#parts.deviceSide.resetQueue(queue);
+  }
+
+  /** Gives up a broken queue once the device can no longer write for it. */
+  #bury(queue: number): void {
+    if (!this.#parts.deviceSide.queueIsReset(queue)) return;
+    this.#dying[queue]!.abandon();
+    this.#dying[queue] = undefined;
   }
 }

@@ -69,25 +69,28 @@ export class ShadowBooks {
     });
   }
 
-  /** Frees the chain in flight that was taken from `position` of the guest's ring; false when `head` is not that one. */
-  takeBack(head: number, position: number): boolean {
-    const { rows, state } = this;
+  /** Calls `visit` with the first descriptor and the length of every chain in flight. */
+  eachInFlight(visit: (first: number, count: number) => void): void {
     for (let index = 0; index < this.#num; index++) {
-      const first = index << ROW_SHIFT;
-      const count = rows[first + BOOKS.count]!;
-      if (count === 0 || rows[first + BOOKS.head] !== head || rows[first + BOOKS.availIdx] !== position) continue;
-      let tail = first;
-      this.#eachRow(index, count, (row) => {
-        tail = row;
-      });
-      rows[tail + BOOKS.next] = state.freeHead;
-      rows[first + BOOKS.count] = 0;
-      this.outstanding[head] = 0;
-      state.freeHead = index;
-      state.freeCount += count;
-      return true;
+      const count = this.rows[(index << ROW_SHIFT) + BOOKS.count]!;
+      if (count !== 0) visit(index, count);
     }
-    return false;
+  }
+
+  /** Frees a chain in flight that the device never fetched. */
+  takeBack(first: number): void {
+    const { rows, state } = this;
+    const row = first << ROW_SHIFT;
+    const count = rows[row + BOOKS.count]!;
+    let tail = row;
+    this.#eachRow(first, count, (last) => {
+      tail = last;
+    });
+    rows[tail + BOOKS.next] = state.freeHead;
+    rows[row + BOOKS.count] = 0;
+    this.outstanding[rows[row + BOOKS.head]!] = 0;
+    state.freeHead = first;
+    state.freeCount += count;
   }
 
   /** Counts descriptors one by one: free ones along the free list, the others by the chains that hold them. */

@@ -367,17 +367,31 @@ export class ShadowVirtqueue implements DataPath {
         `${this.inFlight} chains in flight, of which ${unfetched} were never fetched`,
       );
     }
+    const { rows } = this.#books;
+    const chainAt = new Map<number, number>();
+    this.#books.eachInFlight((first) => chainAt.set(rows[(first << ROW_SHIFT) + ROW_AVAIL_IDX]!, first));
     for (let i = 0; i < unfetched; i++) {
       const position = u16(state.lastAvailIdx - 1);
       const head = guest.availMemory.read16(guest.avail + RING_ENTRIES + (position & (guest.num - 1)) * 2);
-      if (!this.#books.takeBack(head, position)) {
+      const first = chainAt.get(position);
+      if (first === undefined || rows[(first << ROW_SHIFT) + ROW_HEAD] !== head) {
         throw new PeerFault("guest-ring-changed", `entry ${position} no longer names a chain in flight`);
       }
+      this.#books.takeBack(first);
       state.lastAvailIdx = position;
     }
     state.shadowAvailIdx = base.lastAvailIdx;
     state.holding = 0;
     return { lastAvailIdx: state.lastAvailIdx, usedIdx: state.guestUsedIdx };
+  }
+
+  abandon(): void {
+    const { marks } = this.#parts;
+    this.#books.eachInFlight((first, count) => {
+      this.#books.eachWritten(first, count, Number.POSITIVE_INFINITY, (address, bytes) => {
+        marks.log?.markRange(address, bytes);
+      });
+    });
   }
 
   /** Where the descriptors of the shadow ring are. */

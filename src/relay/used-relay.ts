@@ -79,6 +79,12 @@ export class UsedRelay implements DataPath {
     return base;
   }
 
+  /** It never saw what the device was given, so every page of the guest may have changed. */
+  abandon(): void {
+    const { guestMemory, marks } = this.#parts;
+    for (const { gpa, bytes } of guestMemory.regions) marks.log?.markRange(gpa, bytes);
+  }
+
   parts(): Parts {
     return { state: this.state, tables: [] };
   }

@@ -171,6 +171,7 @@ export class DeviceTransport {
     for (let queue = 0; queue < this.queueCount; queue++) {
       this.#memory.publish16(this.#queue(queue) + Q.fault, 0);
       this.#memory.publish16(this.#queue(queue) + Q.queueReset, 0);
+      this.#memory.publish16(this.#queue(queue) + Q.queueEnable, 0);
     }
     this.state.featuresLow = 0;
     this.state.featuresHigh = 0;

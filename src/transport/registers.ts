@@ -5,8 +5,8 @@
  *    64  queue 0            64 bytes
  *   128  queue 1 …
  *
- * Each word has one writer, named below, except `queueReset`, which the driver sets and the device clears (VIRTIO 1.3,
- * 2.6.1). The versions are moved last by whoever changed something: one observe tells a role that there is nothing new.
+ * Each word has one writer, named below, except `queueReset` and `queueEnable`, which the driver sets and the device
+ * clears (VIRTIO 1.3, 2.6.1). The versions are moved last by whoever changed something: one observe tells a role that there is nothing new.
  */
 export const DEVICE_REGISTERS = {
   /** driver: moved after each change of its registers */
@@ -33,7 +33,7 @@ export const QUEUE_REGISTERS = {
   queueSizeMax: 0,
   /** driver */
   queueSize: 2,
-  /** driver: 1 while the queue is enabled */
+  /** driver: 1 while the queue is enabled; a reset of the device clears it */
   queueEnable: 4,
   /** driver sets 1, device clears it when the reset is done */
   queueReset: 6,
