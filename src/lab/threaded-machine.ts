@@ -51,7 +51,7 @@ interface Thread {
 
 /** How often main looks whether a machine gets anywhere, and after how long it gives up. */
 const WATCH_MS = 250;
-const STUCK_MS = 5000;
+const STUCK_MS = 4500;
 const START_MS = 20_000;
 
 /** A machine in which nothing moves although there is work; the message names who holds it up. */
