@@ -130,7 +130,6 @@ export class WindowSeries {
     const calls = sum("device", "calls");
     const relay_kicks = sum("relay", "relayKicks");
     const relay_calls = sum("relay", "relayCalls");
-    // What relay and device tell each other on one thread crosses nothing.
     return {
       kicks,
       calls,
@@ -138,7 +137,7 @@ export class WindowSeries {
       relay_calls,
       descriptors: sum("relay", "descriptors"),
       dirty_marks: sum("relay", "dirtyMarks"),
-      hops: kicks + relay_calls + (this.machine.config.placement === "threads" ? relay_kicks + calls : 0),
+      hops: hops(this.machine.config.placement, kicks + relay_calls, relay_kicks + calls),
     };
   }
 
@@ -168,4 +167,10 @@ export class WindowSeries {
     const { machine } = this;
     return { driver: machine.counters("driver"), relay: machine.counters("relay"), device: machine.counters("device") };
   }
+}
+
+/** What relay and device tell each other crosses threads only where each has one; inline nothing does. */
+function hops(placement: MachineConfig["placement"], outer: number, inner: number): number {
+  if (placement === "inline") return 0;
+  return placement === "threads" ? outer + inner : outer;
 }

@@ -73,6 +73,17 @@ describe("marks", () => {
     expect(bufferPages(bench)).toEqual([0x20]);
   });
 
+  test("of a broken queue cover all that its device may still have written", () => {
+    const bench = new HandRings();
+    bench.chain(0, [out(0x10000, 9000), into(0x20fff, 2)]);
+    bench.chain(4, [into(0x40000, 4097)]);
+    bench.offer(0, 4);
+    bench.relay.forwardAvail();
+    expect(bufferPages(bench)).toEqual([]);
+    bench.relay.abandon();
+    expect(bufferPages(bench)).toEqual([0x20, 0x21, 0x40, 0x41]);
+  });
+
   test("reach page 0 and the last page, and bits 31 and 32 of neighbouring words", () => {
     const bench = new HandRings();
     roundTrip(bench, [into(0, 1), into(31 * 4096, 4096), into(32 * 4096, 4096), into(255 * 4096 + 4095, 1)], 0);
