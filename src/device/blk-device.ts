@@ -50,7 +50,7 @@ export class BlkDevice implements DeviceModel {
     const dataBytes = request.writableBytes - 1;
     if (dataBytes > BLK_TRANSFER_BYTES_MAX) return 0;
     this.#status[0] = this.#perform(type, sector * VIRTIO_BLK_SECTOR_BYTES, request, dataBytes);
-    // What is reported counts from the first writable byte (2.7.8.2): a read that failed leaves zeroes before the status.
+    // What is reported counts from the first writable byte (2.7.8.2): a failed read leaves zeroes before the status.
     if (this.#status[0] !== VIRTIO_BLK_S_OK) request.write(0, new Uint8Array(dataBytes));
     request.write(dataBytes, this.#status);
     return dataBytes + 1;

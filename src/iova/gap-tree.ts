@@ -30,8 +30,8 @@ const LEVELS_MAX = 12;
 /**
  * A B+tree of mappings by start, in which each entry carries the free pages after it, and each child its largest gap.
  *
- * The first entry of the leftmost leaf is a mapping from page -1 up to the floor that nobody can free: every page has an
- * entry at or before it, every gap an owner.
+ * The first entry of the leftmost leaf is a mapping from page -1 up to the floor that nobody can free: every page has
+ * an entry at or before it, every gap an owner.
  * A seek leaves its path behind, one entry per level; the change that follows works along it.
  */
 export class GapTree {

@@ -60,7 +60,7 @@ export class Iotlb {
   readonly #relay: Bell;
   readonly #backings: readonly SharedMemory[];
 
-  /** Keeps its table in `table` (IOTLB_TABLE_BYTES), where others can print it; `relay` wakes whoever answers misses. */
+  /** Keeps its table in `table` (IOTLB_TABLE_BYTES), where others can print it; `relay` wakes who answers misses. */
   constructor(
     table: { readonly buffer: SharedArrayBuffer | ArrayBuffer; readonly offset: number },
     fromRelay: IotlbRing,

@@ -54,7 +54,7 @@ const FIGURES = [
   "verdict",
 ];
 
-/** Writes the results of a sweep as CSV (RFC 4180): one line for each point and path; throws UsageError or RunBroken. */
+/** Writes the results of a sweep as CSV (RFC 4180): a line for each point and path; throws UsageError or RunBroken. */
 export function writeCsv(
   file: string,
   axes: readonly Axis[],

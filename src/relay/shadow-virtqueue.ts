@@ -28,7 +28,7 @@ const DESC_SHIFT = 4;
 const USED_ELEM_SHIFT = 3;
 const DEVICE_READS = VHOST_ACCESS_RO;
 const DEVICE_WRITES = VHOST_ACCESS_WO;
-/** Pages that a chain may touch without passing 2^32 bytes; above, its bytes are counted one by one (2.7.5). */
+/** Pages that a chain may touch without passing 2^32 bytes (2.7.5); above, it is looked at once more. */
 const CHAIN_PAGES_EASY = 2 ** 20;
 
 const HEAD_OUT_OF_RANGE = faultCode("head-out-of-range");
@@ -71,8 +71,8 @@ export interface ShadowVirtqueueParts {
  * A shadow virtqueue: a device half that faces the guest and a driver half that faces the device, with translation and
  * dirty marking between them (QEMU: vhost-shadow-virtqueue).
  *
- * Two directions, two loops. Each word of a peer is read once into a local, judged, translated and written; all that is
- * remembered is remembered in the private books. A chain that does not fit stays in the guest's ring: a state, no error.
+ * Two directions, two loops. Each word of a peer is read once into a local, judged, translated and written; all that
+ * is remembered is in the private books. A chain that does not fit stays in the guest's ring: a state, no error.
  */
 export class ShadowVirtqueue implements DataPath {
   readonly state = {
@@ -156,7 +156,6 @@ export class ShadowVirtqueue implements DataPath {
       let cursor = freeHead;
       let count = 0;
       let pages = 0;
-      let dropped = false;
       for (;;) {
         if (index >= limit) {
           fault = NEXT_OUT_OF_RANGE;
@@ -214,14 +213,14 @@ export class ShadowVirtqueue implements DataPath {
             break chains;
           }
           for (let i = 0; i < pieces; i++) cursor = rows[(cursor << ROW_SHIFT) + ROW_NEXT]!;
-          dropped = pieces === 0;
+          if (pieces === 0) pages = CHAIN_PAGES_EASY;
           count += pieces;
         }
         pages += (length >>> 12) + 1;
         if ((word & NEXT) === 0) break;
         index = word >>> 16;
       }
-      if (dropped || pages > CHAIN_PAGES_EASY) fault = this.#odd.endChain(freeHead, count);
+      if (pages > CHAIN_PAGES_EASY) fault = this.#odd.endChain(freeHead, count);
       if (fault !== 0) break;
       const first = freeHead << ROW_SHIFT;
       rows[first + ROW_COUNT] = count;
@@ -352,9 +351,9 @@ export class ShadowVirtqueue implements DataPath {
   /**
    * Takes back what a stopped device never fetched; returns where the guest's ring now stands.
    *
-   * `base.lastAvailIdx` is the device's next available entry. Call it with every used entry forwarded. By identity: each
-   * chain taken back is the one that the guest's ring still names at its place, and none of them comes before one the
-   * device has. Throws PeerFault guest-ring-changed when the guest has altered its ring, used-idx-overrun when the
+   * `base.lastAvailIdx` is the device's next available entry. Call it with every used entry forwarded. By identity:
+   * each chain taken back is the one that the guest's ring still names at its place, and none of them comes before one
+   * the device has. Throws PeerFault guest-ring-changed when the guest has altered its ring, used-idx-overrun when the
    * device keeps chains that it fetched.
    */
   stop(base: RingState): RingState {

@@ -90,7 +90,7 @@ export class DeviceTransport {
     this.#tell();
   }
 
-  /** Handles what the driver changed since the last call; true when it did anything. One observe when nothing changed. */
+  /** Handles what the driver changed since the last call; true when it did anything. One observe when nothing did. */
   poll(side: DeviceSide): boolean {
     const { state } = this;
     const version = this.#memory.observe16(this.#base + R.driverVersion);

@@ -57,8 +57,6 @@ export class DriverTransport {
     version: 0,
     /** 1 once the reset that comes first was written. */
     begun: 0,
-    /** One past the highest queue that was enabled since the last reset. */
-    queues: 0,
   };
   readonly #memory: SharedMemory;
   readonly #base: number;
@@ -71,12 +69,10 @@ export class DriverTransport {
     this.#peer = peer;
   }
 
-  /** Starts over with a reset (step 1); takes effect as the device answers, and leaves no queue enabled. */
+  /** Starts over with a reset (step 1); takes effect as the device answers. */
   reset(): void {
-    const { state } = this;
-    state.phase = DRIVER_PHASES.reset;
-    state.begun = 1;
-    while (state.queues > 0) this.#memory.publish16(this.#queue(--state.queues) + Q.queueEnable, 0);
+    this.state.phase = DRIVER_PHASES.reset;
+    this.state.begun = 1;
     this.#writeStatus(0);
   }
 
@@ -152,7 +148,6 @@ export class DriverTransport {
     this.#memory.publish16(at + Q.call, setup.call);
     this.#memory.publish16(at + Q.alwaysCall, setup.alwaysCall ? 1 : 0);
     this.#memory.publish16(at + Q.queueEnable, 1);
-    this.state.queues = Math.max(this.state.queues, queue + 1);
     this.#tell();
   }
 

@@ -6,7 +6,8 @@
  *   128  queue 1 …
  *
  * Each word has one writer, named below, except `queueReset` and `queueEnable`, which the driver sets and the device
- * clears (VIRTIO 1.3, 2.6.1). The versions are moved last by whoever changed something: one observe tells a role that there is nothing new.
+ * clears (VIRTIO 1.3, 2.6.1). The versions are moved last by whoever changed something: one observe tells a role that
+ * there is nothing new.
  */
 export const DEVICE_REGISTERS = {
   /** driver: moved after each change of its registers */
