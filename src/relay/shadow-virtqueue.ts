@@ -121,7 +121,6 @@ export class ShadowVirtqueue implements DataPath {
     const { guest, shadow, map } = this.#parts;
     const waiting = this.#observeGuestAvail();
     if (waiting === 0) return false;
-
     const { descMemory: guestDesc, availMemory: guestAvail } = guest;
     const { descMemory: shadowDesc, availMemory: shadowAvail } = shadow;
     const { rows, outstanding } = this.#books;
