@@ -150,7 +150,7 @@ export class DeviceTransport {
     const written = this.#memory.observe16(this.#base + R.statusWritten);
     // A request that has begun is finished before the next is looked at; only a reset goes before it.
     if (!begun || written === 0) state.handling = written;
-    state.pending = OWED.nothing;
+    state.pending = begun ? OWED.look : OWED.nothing;
     if (state.handling === 0) return this.#processReset(side, written);
     // A bit counts when it is set, and only if what has to come before it is there: not later, when that comes after.
     const fresh = state.handling & ~(state.answered | state.shown);
@@ -175,7 +175,7 @@ export class DeviceTransport {
     }
     this.state.featuresLow = 0;
     this.state.featuresHigh = 0;
-    if (written !== 0) this.state.pending = OWED.look;
+    this.state.pending = written === 0 ? OWED.nothing : OWED.look;
     this.#answer(0);
     return true;
   }

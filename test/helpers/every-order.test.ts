@@ -93,6 +93,16 @@ describe("everyOrder()", () => {
     expect([...everyOrder({ ...play, parties: [server, setter] }).orders.keys()]).toEqual(["ended"]);
   });
 
+  it("notices a step that remembers what is not in its state", () => {
+    let runs = 0;
+    const forgetful = once("forgetful", (memory) => {
+      runs += 1;
+      memory.write16(0, runs);
+      memory.write16(2, 1);
+    });
+    expect(outcomes("sc", forgetful)).toEqual({ "forgetful: a step remembers what is not in its state": 1 });
+  });
+
   it("goes on from what a step remembers, and notices one that comes to nothing", () => {
     const counter: Party<number> = {
       name: "counter",
@@ -103,7 +113,13 @@ describe("everyOrder()", () => {
       },
     };
     expect(outcomes("tso", counter)).toEqual({ "5,0,0,0,0,0,0,0": 1 });
-    const circle = { ...counter, step: (state: number, memory: PartyMemory) => (memory.observe16(0), state) };
+    const circle: Party<number> = {
+      ...counter,
+      step(state, memory) {
+        memory.observe16(0);
+        return state;
+      },
+    };
     expect(outcomes("sc", circle)).toEqual({ "goes round in circles": 1 });
   });
 });

@@ -51,11 +51,17 @@ interface Access {
   readonly value: number;
 }
 
+/** An access that was made, and what it gave. */
+interface Made {
+  readonly access: Access;
+  readonly result: number;
+}
+
 /** Where a party stands: what it does next, and where that leads, by what it reads. */
 interface Node {
   readonly id: number;
   readonly state: string;
-  readonly results: readonly number[];
+  readonly made: readonly Made[];
   readonly next: Access | "ended" | { readonly threw: string };
   readonly after: Map<number, Node>;
 }
@@ -68,10 +74,20 @@ interface Pending {
   readonly release: boolean;
 }
 
+/** What everybody sees, or what waits in one buffer: equal ones are the same object. */
+interface Image {
+  readonly id: number;
+  readonly bytes: Uint8Array;
+}
+interface Buffered {
+  readonly id: number;
+  readonly stores: readonly Pending[];
+}
+
 interface Moment {
   readonly nodes: readonly Node[];
-  readonly bytes: Uint8Array;
-  readonly pending: readonly (readonly Pending[])[];
+  readonly image: Image;
+  readonly buffers: readonly Buffered[];
 }
 
 interface Move {
@@ -87,6 +103,8 @@ export function everyOrder(play: Play): Outcomes {
 /** Ends a run at the access that is to come next. */
 const YIELD = Symbol("the next access");
 const STATES_MAX = 1_500_000;
+/** Stands for a state that is being followed. */
+const UNDER_WAY: ReadonlyMap<string, number> = new Map();
 
 class Explorer {
   readonly #play: Play;
@@ -94,7 +112,8 @@ class Explorer {
   readonly #known = new Map<string, ReadonlyMap<string, number>>();
   readonly #examples = new Map<string, readonly string[]>();
   readonly #path: (() => string)[] = [];
-  readonly #under = new Set<string>();
+  readonly #images = new Map<string, Image>();
+  readonly #buffers = new Map<string, Buffered>();
 
   constructor(play: Play) {
     this.#play = play;
@@ -103,26 +122,25 @@ class Explorer {
 
   explore(): Outcomes {
     const nodes = this.#automata.map((automaton) => automaton.start);
-    const orders = this.#visit(this.#settled({ nodes, bytes: this.#play.bytes, pending: nodes.map(() => []) }));
+    const image = this.#image(this.#play.bytes);
+    const orders = this.#visit(this.#settled({ nodes, image, buffers: nodes.map(() => this.#buffered([])) }));
     return { orders, examples: this.#examples, states: this.#known.size };
   }
 
   #visit(moment: Moment): ReadonlyMap<string, number> {
     const key = keyOf(moment);
     const known = this.#known.get(key);
+    if (known === UNDER_WAY) return this.#end("goes round in circles");
     if (known !== undefined) return known;
     if (this.#known.size > STATES_MAX) throw new Error(`more than ${STATES_MAX} states`);
-    if (this.#under.has(key)) return this.#end("goes round in circles");
-    this.#under.add(key);
+    this.#known.set(key, UNDER_WAY);
     const orders = this.#follow(moment);
-    this.#under.delete(key);
     this.#known.set(key, orders);
     return orders;
   }
 
   #follow(moment: Moment): ReadonlyMap<string, number> {
-    const threw = moment.nodes.flatMap(({ next }) => (typeof next === "object" && "threw" in next ? [next.threw] : []));
-    if (threw.length > 0) return this.#end(threw[0]!);
+    for (const { next } of moment.nodes) if (typeof next === "object" && "threw" in next) return this.#end(next.threw);
     const moves = this.#moves(moment);
     if (moves.length === 0) return this.#end(this.#outcome(moment));
     const orders = new Map<string, number>();
@@ -143,26 +161,41 @@ class Explorer {
     return new Map([[outcome, 1]]);
   }
 
-  #outcome({ nodes, bytes }: Moment): string {
+  #outcome({ nodes, image }: Moment): string {
     const { parties, outcome } = this.#play;
     const left = parties.filter(({ serves }, i) => nodes[i]!.next !== "ended" && serves !== true);
     if (left.length > 0) return `asleep: ${left.map(({ name }) => name).join(", ")}`;
-    return outcome?.(bytes) ?? "ended";
+    return outcome?.(image.bytes) ?? "ended";
+  }
+
+  #image(bytes: Uint8Array): Image {
+    return interned(this.#images, Buffer.from(bytes.buffer).toString("latin1"), (id) => ({ id, bytes }));
+  }
+
+  #buffered(stores: readonly Pending[]): Buffered {
+    const key = stores.map(({ offset, value, release }) => `${offset}=${value}${release ? "!" : ""}`).join();
+    return interned(this.#buffers, key, (id) => ({ id, stores }));
   }
 
   #moves(moment: Moment): Move[] {
-    return this.#automata.flatMap((_, who) => [...this.#drains(moment, who), ...this.#access(moment, who)]);
+    const moves: Move[] = [];
+    for (let who = 0; who < this.#automata.length; who++) {
+      this.#addDrains(moves, moment, who);
+      this.#addAccess(moves, moment, who);
+    }
+    return moves;
   }
 
-  #drains(moment: Moment, who: number): Move[] {
-    const own = moment.pending[who]!;
-    return own.flatMap((store, position) => {
-      if (!this.#mayDrain(own, position)) return [];
-      const left = own.filter((_, i) => i !== position);
+  #addDrains(moves: Move[], moment: Moment, who: number): void {
+    const { stores } = moment.buffers[who]!;
+    for (let position = 0; position < stores.length; position++) {
+      if (!this.#mayDrain(stores, position)) continue;
+      const store = stores[position]!;
+      const left = this.#buffered(stores.toSpliced(position, 1));
       const label = () => `${this.#play.parties[who]!.name}'s ${store.value} at ${store.offset} is seen`;
-      const bytes = stored(moment.bytes, store);
-      return [{ label, next: { ...moment, bytes, pending: moment.pending.with(who, left) } }];
-    });
+      const image = this.#image(stored(moment.image.bytes, store));
+      moves.push({ label, next: { ...moment, image, buffers: moment.buffers.with(who, left) } });
+    }
   }
 
   /** In PSO a store may overtake others, but none to the same word, and a publish overtakes nothing. */
@@ -173,36 +206,39 @@ class Explorer {
     return own.slice(0, position).every((older) => older.offset >>> 2 !== offset >>> 2);
   }
 
-  #access(moment: Moment, who: number): Move[] {
+  #addAccess(moves: Move[], moment: Moment, who: number): void {
     const { next: access } = moment.nodes[who]!;
-    if (access === "ended" || "threw" in access) return [];
+    if (access === "ended" || "threw" in access) return;
     const full = access.kind !== "load" && access.kind !== "store" && access.kind !== "publish";
-    if (full && moment.pending[who]!.length > 0) return [];
-    const now = seenBy(moment.bytes, access, moment.pending[who]!);
-    if (access.kind === "sleep" && now === 0) return [];
+    const { stores } = moment.buffers[who]!;
+    if (full && stores.length > 0) return;
+    const now = seenBy(moment.image.bytes, access, stores);
+    if (access.kind === "sleep" && now === 0) return;
     const reads = access.kind === "load" || access.kind === "take";
     const changed = changedBy(access, now);
-    const bytes = changed === undefined ? moment.bytes : stored(moment.bytes, { ...access, value: changed });
+    const image =
+      changed === undefined ? moment.image : this.#image(stored(moment.image.bytes, { ...access, value: changed }));
     const node = this.#automata[who]!.after(moment.nodes[who]!, reads ? now : 0);
     const value = reads ? now : access.value;
     const label = () => `${this.#play.parties[who]!.name}: ${access.kind} ${value} at ${access.offset}`;
-    return [{ label, next: this.#settled({ ...moment, bytes, nodes: moment.nodes.with(who, node) }) }];
+    moves.push({ label, next: this.#settled({ ...moment, image, nodes: moment.nodes.with(who, node) }) });
   }
 
   /** Lets everybody put stores into the own buffer, which nobody else can notice; without buffers they are accesses. */
   #settled(moment: Moment): Moment {
     if (this.#play.order === "sc") return moment;
-    let { nodes, pending } = moment;
+    let { nodes, buffers } = moment;
     for (let who = 0; who < nodes.length; who++) {
       for (;;) {
         const { next } = nodes[who]!;
         if (next === "ended" || "threw" in next || (next.kind !== "store" && next.kind !== "publish")) break;
         const { offset, bytes, value, kind } = next;
-        pending = pending.with(who, [...pending[who]!, { offset, bytes, value, release: kind === "publish" }]);
+        const store = { offset, bytes, value, release: kind === "publish" };
+        buffers = buffers.with(who, this.#buffered([...buffers[who]!.stores, store]));
         nodes = nodes.with(who, this.#automata[who]!.after(nodes[who]!, 0));
       }
     }
-    return { ...moment, nodes, pending };
+    return { ...moment, nodes, buffers };
   }
 }
 
@@ -222,17 +258,17 @@ class Automaton {
   after(node: Node, result: number): Node {
     let next = node.after.get(result);
     if (next === undefined) {
-      next = this.#node(node.state, [...node.results, result]);
+      next = this.#node(node.state, [...node.made, { access: node.next as Access, result }]);
       node.after.set(result, next);
     }
     return next;
   }
 
-  #node(state: string, results: readonly number[]): Node {
-    const key = `${state} ${results.join()}`;
+  #node(state: string, made: readonly Made[]): Node {
+    const key = `${state} ${made.map(({ result }) => result).join()}`;
     const known = this.#nodes.get(key);
     if (known !== undefined) return known;
-    const memory = new RecordedMemory(results);
+    const memory = new RecordedMemory(made);
     let next: Node["next"];
     try {
       const after = this.#party.step(JSON.parse(state), memory);
@@ -245,7 +281,7 @@ class Automaton {
     } catch (thrown) {
       next = thrown === YIELD ? memory.next! : { threw: `${this.#party.name}: ${(thrown as Error).message}` };
     }
-    const node: Node = { id: this.#nodes.size, state, results, next, after: new Map() };
+    const node: Node = { id: this.#nodes.size, state, made, next, after: new Map() };
     this.#nodes.set(key, node);
     return node;
   }
@@ -255,11 +291,11 @@ class Automaton {
 class RecordedMemory implements PartyMemory {
   readonly byteLength = 0x7fff_ffff;
   next: Access | undefined;
-  readonly #results: readonly number[];
+  readonly #made: readonly Made[];
   #position = 0;
 
-  constructor(results: readonly number[]) {
-    this.#results = results;
+  constructor(made: readonly Made[]) {
+    this.#made = made;
   }
 
   read16 = (offset: number) => this.#access("load", offset, 2);
@@ -282,11 +318,16 @@ class RecordedMemory implements PartyMemory {
   }
 
   #access(kind: Access["kind"], offset: number, bytes: number, value = 0): number {
-    const result = this.#results[this.#position];
+    const made = this.#made[this.#position];
     this.#position += 1;
-    if (result !== undefined) return result;
-    this.next = { kind, offset, bytes, value };
-    throw YIELD;
+    if (made === undefined) {
+      this.next = { kind, offset, bytes, value };
+      throw YIELD;
+    }
+    const { access, result } = made;
+    const same = access.kind === kind && access.offset === offset && access.value === value;
+    if (!same) throw new Error("a step remembers what is not in its state");
+    return result;
   }
 }
 
@@ -298,10 +339,13 @@ function changedBy({ kind, value }: Access, now: number): number | undefined {
 }
 
 /** What is there for a party: the bytes, and over them what it has stored itself. */
-function seenBy(bytes: Uint8Array, { offset, bytes: length }: Access, pending: readonly Pending[]): number {
-  const seen = pending.reduce(stored, bytes);
+function seenBy(bytes: Uint8Array, { offset, bytes: length }: Access, stores: readonly Pending[]): number {
   let value = 0;
-  for (let i = 0; i < length; i++) value |= seen[offset + i]! << (8 * i);
+  for (let at = offset; at < offset + length; at++) {
+    const own = stores.findLast((store) => at >= store.offset && at < store.offset + store.bytes);
+    const byte = own === undefined ? bytes[at]! : (own.value >>> (8 * (at - own.offset))) & 0xff;
+    value |= byte << (8 * (at - offset));
+  }
   return value;
 }
 
@@ -311,9 +355,17 @@ function stored(bytes: Uint8Array, { offset, bytes: length, value }: Pick<Pendin
   return next;
 }
 
-function keyOf({ nodes, bytes, pending }: Moment): string {
-  const buffers = pending.map((own) =>
-    own.map(({ offset, value, release }) => `${offset}=${value}${release ? "!" : ""}`).join(),
-  );
-  return `${nodes.map(({ id }) => id).join()}|${buffers.join("|")}|${Buffer.from(bytes).toString("latin1")}`;
+function interned<Value>(known: Map<string, Value>, key: string, make: (id: number) => Value): Value {
+  let value = known.get(key);
+  if (value === undefined) {
+    value = make(known.size);
+    known.set(key, value);
+  }
+  return value;
+}
+
+function keyOf({ nodes, image, buffers }: Moment): string {
+  let key = `${image.id}`;
+  for (let who = 0; who < nodes.length; who++) key += `,${nodes[who]!.id},${buffers[who]!.id}`;
+  return key;
 }

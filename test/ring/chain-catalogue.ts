@@ -64,6 +64,11 @@ export function tableOf(num: number, descriptors: readonly HandDescriptor[]): Re
   return memory;
 }
 
+/** A ring of which nothing but the descriptor table is ever looked at. */
+export function justTable(num: number, descMemory: SharedMemory): VringAreas {
+  return { num, descMemory, desc: 0, availMemory: descMemory, avail: 0, usedMemory: descMemory, used: 0 };
+}
+
 /** Descriptors in a row: all but the last go on with the next; `first` is the index of the first of them. */
 export function inARow(descriptors: readonly HandDescriptor[], first = 0): HandDescriptor[] {
   return descriptors.map((descriptor, i) => {
@@ -86,8 +91,14 @@ export function pointer(entries: number, flags = 0): HandDescriptor {
 export function verdictOf(Walker: typeof Chain, test: ChainCase): { verdict: number | FaultReason; reads: number } {
   const memory = tableOf(test.num, test.ring);
   let reads = 0;
-  const counting = { read32: (offset: number) => (++reads, memory.read32(offset)) } as SharedMemory;
-  const ring = { num: test.num, descMemory: counting, desc: 0 } as VringAreas;
+  const counting = {
+    byteLength: memory.byteLength,
+    read32(offset: number) {
+      reads += 1;
+      return memory.read32(offset);
+    },
+  };
+  const ring = justTable(test.num, counting as SharedMemory);
   const chain = new Walker(test.num, test.indirect ?? true);
   try {
     chain.load(ring, test.head ?? 0, (address, target) => {

@@ -5,12 +5,12 @@ import { ForwardingMemory } from "../../src/memory/forwarding-memory.js";
 import { RealMemory } from "../../src/memory/real-memory.js";
 import type { SharedMemory } from "../../src/memory/shared-memory.js";
 import { Chain, type TableReader } from "../../src/ring/chain.js";
-import type { VringAreas } from "../../src/ring/vring-areas.js";
 import { type Patch, patchedCopy } from "../helpers/patched-copy.js";
 import {
   CHAIN_FACTS,
   type HandDescriptor,
   inARow,
+  justTable,
   NEXT,
   plain,
   pointer,
@@ -73,16 +73,16 @@ describe("these cases notice that", () => {
   }
 });
 
-/** Loads the chain from descriptor 0; tables come from `readTable`. */
+/** Loads the chain from descriptor 0 of a ring of 16; tables come from `readTable`. */
 function loaded(
   descriptors: readonly HandDescriptor[],
   readTable: TableReader = () => "unmapped",
   { Walker = Chain, wrap = (memory: SharedMemory) => memory } = {},
 ): Chain {
-  const num = Math.max(2, 2 ** Math.ceil(Math.log2(descriptors.length)));
+  const num = 16;
   const chain = new Walker(num, true);
   const memory = wrap(tableOf(num, descriptors));
-  expect(chain.load({ num, descMemory: memory, desc: 0 } as VringAreas, 0, readTable)).toBe(true);
+  expect(chain.load(justTable(num, memory), 0, readTable)).toBe(true);
   return chain;
 }
 
@@ -101,8 +101,12 @@ describe("a loaded chain", () => {
   it("looks for a table at 2^53 or above nowhere", () => {
     const asked: number[] = [];
     const chain = new Chain(2, true);
-    const ring = { num: 2, descMemory: tableOf(2, [{ ...pointer(1), address: 2n ** 53n }]), desc: 0 } as VringAreas;
-    const load = () => chain.load(ring, 0, (address) => (asked.push(address), "unmapped"));
+    const ring = justTable(2, tableOf(2, [{ ...pointer(1), address: 2n ** 53n }]));
+    const load = () =>
+      chain.load(ring, 0, (address) => {
+        asked.push(address);
+        return "unmapped";
+      });
     expect(load).toThrow("address-unmapped");
     expect(asked).toEqual([Number.NaN]);
   });
@@ -116,8 +120,7 @@ describe("a loaded chain", () => {
 
   it("has nothing left of a longer one before it", () => {
     const chain = new Chain(4, true);
-    const ring = (descriptors: HandDescriptor[]) =>
-      ({ num: 4, descMemory: tableOf(4, descriptors), desc: 0 }) as VringAreas;
+    const ring = (descriptors: HandDescriptor[]) => justTable(4, tableOf(4, descriptors));
     chain.load(ring(inARow([{ bytes: 9 }, { bytes: 9, flags: WRITE }, { bytes: 9, flags: WRITE }])), 0, () => "miss");
     chain.load(ring([{}, { bytes: 7 }]), 1, () => "miss");
     expect(chain).toMatchObject({ head: 1, count: 1, readableCount: 1, readableBytes: 7, writableBytes: 0 });
@@ -125,11 +128,7 @@ describe("a loaded chain", () => {
 
   it("waits for a table that is not at hand, and is whole when asked again", () => {
     const chain = new Chain(4, true);
-    const ring = {
-      num: 4,
-      descMemory: tableOf(4, [{ bytes: 5, flags: NEXT, next: 1 }, pointer(2)]),
-      desc: 0,
-    } as VringAreas;
+    const ring = justTable(4, tableOf(4, [{ bytes: 5, flags: NEXT, next: 1 }, pointer(2)]));
     const answers = ["miss", "miss", "ok"] as const;
     let asked = 0;
     const readTable: TableReader = (address, target) => {
@@ -221,7 +220,11 @@ const sampleChain = () => fc.sample(legalChains, 1)[0]!;
 
 describe("a chain that its peer changes while it is read", () => {
   it("is what it was: each word is read once, and a table fetched once (S1, CLEAN-01, BI-58)", () => {
-    fc.assert(fc.property(legalChains, (chain) => expect(changedUnderReader(Chain, chain)).toBeUndefined()));
+    fc.assert(
+      fc.property(legalChains, (chain) => {
+        expect(changedUnderReader(Chain, chain)).toBeUndefined();
+      }),
+    );
   });
 
   it.each([

@@ -1,7 +1,5 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { DeviceRing } from "../../src/ring/device-ring.js";
-import type { DriverRing } from "../../src/ring/driver-ring.js";
 import { type Patch, patchedCopy } from "../helpers/patched-copy.js";
 import { seeded } from "../iova/seeded.js";
 import {
@@ -18,7 +16,7 @@ const SIZES = [1, 2, 4, 16, 256];
 /** Both sides of the wrap of an index, and places from which 200 operations reach it. */
 const STARTS = [0, 1, 0x7fff, 0x8000, 0xff80, 0xfff0, 0xfffe, 0xffff];
 
-const operations = fc.array(fc.tuple(fc.constantFrom(...OPERATIONS), fc.nat()), { maxLength: 200 });
+const operations = fc.array(fc.tuple(fc.constantFrom(...OPERATIONS), fc.nat()), { maxLength: 200, size: "max" });
 const pairs: fc.Arbitrary<PairOptions> = fc.record({
   num: fc.constantFrom(...SIZES),
   startIdx: fc.constantFrom(...STARTS),
@@ -31,7 +29,7 @@ describe("driver half and device half", () => {
       fc.property(pairs, operations, (options, run) => {
         expect(firstProblem(SOUND, options, run)).toBeUndefined();
       }),
-      { numRuns: 400 },
+      { numRuns: 200 },
     );
   });
 
@@ -86,10 +84,8 @@ function longRun(halves: Halves, options: PairOptions, chains: number): string |
 
 describe("over a wrap of the 16-bit indices", () => {
   it.each([
-    { num: 1, eventIdx: true },
     { num: 1, eventIdx: false },
     { num: 2, eventIdx: true },
-    { num: 2, eventIdx: false },
     { num: 256, eventIdx: true },
     { num: 256, eventIdx: false },
   ])("70 001 chains go round: $num entries, EVENT_IDX $eventIdx (IMPL-02)", ({ num, eventIdx }) => {
@@ -211,13 +207,12 @@ function anyProblem(halves: Halves): string | undefined {
 }
 
 describe("these runs notice", () => {
-  it.each(FAULTS)("$what", async ({ patch, says }) => {
-    const copy = await patchedCopy<{ DriverRing: typeof DriverRing } & { DeviceRing: typeof DeviceRing }>(
-      patch[0],
-      patch,
-    );
-    expect(anyProblem({ ...SOUND, ...copy })).toMatch(says);
-  });
+  for (const { what, patch, says } of FAULTS) {
+    it(what, async () => {
+      const copy = await patchedCopy<Partial<Halves>>(patch[0], patch);
+      expect(anyProblem({ ...SOUND, ...copy })).toMatch(says);
+    });
+  }
 
   it("that a wrap is missing, in the long run", async () => {
     const patch: Patch = [
@@ -225,7 +220,7 @@ describe("these runs notice", () => {
       "state.lastAvailIdx = u16(state.lastAvailIdx + 1);\n    return true;",
       "state.lastAvailIdx += 1;\n    return true;",
     ];
-    const copy = await patchedCopy<{ DeviceRing: typeof DeviceRing }>(DEVICE, patch);
+    const copy = await patchedCopy<Partial<Halves>>(DEVICE, patch);
     expect(longRun({ ...SOUND, ...copy }, { num: 2, eventIdx: false, startIdx: 0 }, 70_001)).toMatch(
       /takeAvail: |has stored/,
     );
