@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { Command, Option } from "commander";
 import { Bench, type BenchOptions } from "../lab/bench.js";
 import type { BenchResult } from "../lab/bench-result.js";
@@ -73,6 +74,7 @@ async function bench(command: Command): Promise<number> {
   const axes = options["sweep"] as Axis[];
   checkWritable(jsonFile(options["json"]));
   checkWritable(options["csv"] as string | undefined);
+  checkImage(options["image"] as string | undefined);
   const interruptible = new Interruptible();
   const results: { point: SweepPoint; result: BenchResult }[] = [];
   try {
@@ -81,13 +83,17 @@ async function bench(command: Command): Promise<number> {
     for (const point of points) new Bench(benchOptions(command, askedOf(axes, point), interruptible.signal, () => {}));
     const kick = await kickNs();
     let code: number = EXIT.done;
-    for (const point of points) {
-      const outcome = await benchOnce(command, askedOf(axes, point), interruptible, kick, point);
-      results.push({ point, result: outcome.result });
-      code = Math.max(code, outcome.code);
-      if (outcome.code === EXIT.broken || interruptible.code !== undefined) break;
+    try {
+      for (const point of points) {
+        const outcome = await benchOnce(command, askedOf(axes, point), interruptible, kick, point);
+        results.push({ point, result: outcome.result });
+        code = Math.max(code, outcome.code);
+        if (outcome.code === EXIT.broken || interruptible.code !== undefined) break;
+      }
+    } finally {
+      // A point that cannot run does not take along those that have.
+      if (results.length > 0) await printSweep(command, axes, results);
     }
-    await printSweep(command, axes, results);
     return interruptible.code ?? code;
   } finally {
     interruptible.dispose();
@@ -154,6 +160,11 @@ function benchOptions(
     signal,
     progress,
   };
+}
+
+function checkImage(image: string | undefined): void {
+  checkWritable(image);
+  if (image !== undefined && !existsSync(image)) throw new UsageError(`--image ${image}: there is no such file`);
 }
 
 function windowNs(asked: number | undefined, quick: boolean): number {

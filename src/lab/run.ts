@@ -37,12 +37,13 @@ export async function runMachine(options: RunOptions) {
   const image = config.device === "blk" ? folder.create(bytes) : undefined;
   const machine = new ThreadedMachine(config, { input, image });
   const series = new WindowSeries(machine);
-  const started = performance.now();
+  let started = performance.now();
   const elapsedNs = () => (performance.now() - started) * 1e6;
   const over = new AbortController();
   let broken: Error | undefined;
   try {
     await machine.start();
+    started = performance.now();
     const ticking = tickUntil(over.signal, () => options.tick(tickOf(machine, elapsedNs())));
     while (!signal.aborted && (durationNs === undefined || elapsedNs() < durationNs))
       await series.take(WINDOW_NS, true);

@@ -1,10 +1,10 @@
 import Table from "cli-table3";
 
 /** A cell: text that is already formatted, a bare number, or nothing to show. */
-export type Cell = string | number | null;
+type Cell = string | number | null;
 
 /** A column of a table. */
-export interface Column {
+interface Column {
   readonly title: string;
   /** Right where every cell is a number, left elsewhere, unless told. */
   readonly align?: "left" | "right";

@@ -148,7 +148,7 @@ export class DeviceTransport {
     const { state } = this;
     const begun = state.pending === OWED.answer;
     const written = this.#memory.observe16(this.#base + R.statusWritten);
-    // A request that has begun is finished before the next is looked at; only a reset goes before it.
+    // A request that has begun is finished before another status is looked at; only a reset goes before it.
     if (!begun || written === 0) state.handling = written;
     state.pending = begun ? OWED.look : OWED.nothing;
     if (state.handling === 0) return this.#processReset(side, written);

@@ -5,6 +5,8 @@ import { lengthOf, lineAt, nameOf, parse, read, type Source, type SyntaxNode, wa
 const FUNCTION_LINES_MAX = 60;
 const FILE_LINES_MAX = 300;
 const LINE_LENGTH_MAX = 120;
+/** A test's title stays on one line with its ids, so that a search finds both. */
+const TEST_TITLE = /^\s*(?:(?:it|test|describe)\(|["`]).*["`],/;
 
 /** What is longer than the rule, how long it may be, and why; lower the number when it shrinks. */
 interface Longer {
@@ -94,7 +96,8 @@ function longLines(sources: readonly Source[]): string[] {
   return sources.flatMap(({ path, text }) =>
     text.split("\n").flatMap((line, index) => {
       const length = lengthOf(line);
-      return length <= LINE_LENGTH_MAX ? [] : [`${path}:${index + 1}: ${length} characters in a line`];
+      const fits = length <= LINE_LENGTH_MAX || (path.startsWith("test/") && TEST_TITLE.test(line));
+      return fits ? [] : [`${path}:${index + 1}: ${length} characters in a line`];
     }),
   );
 }
@@ -163,6 +166,9 @@ test("an entry has a limit too, and fails when it is no longer needed", () => {
 test("a long line is seen, counted in characters", () => {
   const text = `ok\n${"–".repeat(120)}\n${"x".repeat(121)}`;
   expect(longLines([{ path: "a.ts", text }])).toEqual(["a.ts:3: 121 characters in a line"]);
+  const title = `  it("${"x".repeat(121)}", () => {`;
+  expect(longLines([{ path: "test/a.test.ts", text: title }])).toEqual([]);
+  expect(longLines([{ path: "src/a.ts", text: title }])).toHaveLength(1);
 });
 
 test("a bad name is seen", () => {

@@ -82,7 +82,7 @@ const BATCH_MAX = 8;
 const TURNS_MAX = 100_000;
 const ADDRESS = 2 ** 40;
 
-/** Lets both sides run, each striking into the other's accesses, until all chains have gone round or nobody is awake. */
+/** Lets both sides run, each striking into the other's accesses, until all chains have gone round or nobody wakes. */
 export function oneNight(halves: Halves, options: NightOptions): Night {
   const { num, eventIdx, chains, seed, lostRing } = options;
   const below = seeded(seed * 31_337);

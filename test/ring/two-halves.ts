@@ -69,7 +69,7 @@ const BOOKS_STEPS = 8;
 /**
  * Both halves of a virtqueue and a reference beside them: queues of chains, and counters that never wrap.
  *
- * Each operation is done to both; a sentence comes back where they differ, or where the halves stored what is not theirs.
+ * Each operation is done to both; a sentence comes back where they differ, or where a half stored what is not its own.
  */
 export class TwoHalves {
   /** Chains that went all the way round. */
