@@ -1,6 +1,6 @@
 import type { SharedMemory } from "../../src/memory/shared-memory.js";
 
-/** In which order one party's stores reach the others: at once, in their order, or as loosely as SharedMemory allows. */
+/** In which order one party's stores reach the others: at once, in order, or as loosely as SharedMemory allows. */
 export type StoreOrder = "sc" | "tso" | "pso";
 
 /** The verbs of SharedMemory, and sleeping on a word until somebody has set it, which takes it. */
