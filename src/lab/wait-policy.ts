@@ -36,6 +36,12 @@ export function threadCount({ path, placement }: Pick<MachineConfig, "path" | "p
  * there are cores the relay polls, the others wait, and the row is not compared.
  */
 export function planThreads(config: MachineConfig, cpus: readonly number[]): ThreadPlan {
+  const plan = planActive(config, cpus);
+  // A relay with nothing to relay would only take a core from who has.
+  return config.path === "passthrough" ? { ...plan, relay: { ...plan.relay, waiting: "notified" } } : plan;
+}
+
+function planActive(config: MachineConfig, cpus: readonly number[]): ThreadPlan {
   const threads = threadCount(config);
   const enough = threads <= cpus.length;
   const asked = config.waiting;
@@ -46,7 +52,9 @@ export function planThreads(config: MachineConfig, cpus: readonly number[]): Thr
     return { threads, ...waits, cpus: spread(config, cpus), why: undefined };
   }
   if (asked === "polled") {
-    const why = `${threads} pollers on ${cpus.length} core(s): the relay polls, the others wait`;
+    const pollers = `${threads} pollers on ${cpus.length} core(s)`;
+    if (threads < 3) return { threads, ...all("notified"), cpus: together(cpus), why: `${pollers}: none polls` };
+    const why = `${pollers}: the relay polls, the others wait`;
     return { threads, ...all("notified"), relay: policy("polled"), cpus: spread(config, cpus), why };
   }
   if (asked === "adaptive") {

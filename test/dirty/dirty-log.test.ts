@@ -76,8 +76,8 @@ function wrongMark(Log: typeof DirtyLog, end: number, address: number, bytes: nu
   const words = new Set(due.map((page) => OFFSET + 4 * Math.floor(page / 32)));
   const count = bench.log.markRange(address, bytes);
   const where = `${bytes} bytes at ${address}`;
-  if (bench.marked().join() !== due.join()) return `${where}: pages ${bench.marked()}, not ${due}`;
-  if (bench.memory.set.join() !== [...words].join()) return `${where}: words at ${bench.memory.set}`;
+  if (bench.marked().join() !== due.join()) return `${where}: pages ${bench.marked().join()}, not ${due.join()}`;
+  if (bench.memory.set.join() !== [...words].join()) return `${where}: words at ${bench.memory.set.join()}`;
   if (count !== words.size) return `${where}: ${count} read-modify-writes, not ${words.size}`;
   return bench.canariesIntact() ? undefined : `${where}: a byte beside the log has changed`;
 }

@@ -32,7 +32,7 @@ function wrongRun(join: PageRanges): string | undefined {
       for (const other of [[], [0], [32], [95]]) {
         const bitmap = bitmapOf(3, [...run, ...other]);
         if (JSON.stringify(join(bitmap)) !== JSON.stringify(naive(bitmap)))
-          return `${count} from ${first}, and ${other}`;
+          return `${count} from ${first}, and ${other.join()}`;
       }
     }
   }

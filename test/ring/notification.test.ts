@@ -18,7 +18,7 @@ function walk(eventIdx: number, newIdx: number, oldIdx: number): boolean {
 
 const BATCH_MAX = 5;
 /** Old indices around the wrap, around the sign of an int16, and elsewhere. */
-const OLD = [0xfffa, 0xfffc, 0xfffd, 0xfffe, 0xffff, 0, 1, 2, 0x7ffd, 0x7fff, 0x8000, 12_345];
+const OLD = [0xfffb, 0xfffd, 0xfffe, 0xffff, 0, 1, 0x7ffd, 0x8000, 12_345];
 
 /** The first question on which vringNeedEvent() and the walk disagree. */
 function disagreement({ vringNeedEvent }: Notification): string | undefined {
@@ -38,7 +38,7 @@ const NEED_EVENT = "return u16(newIdx - eventIdx - 1) < u16(newIdx - oldIdx);";
 const FILE = "ring/notification.ts";
 
 describe("vringNeedEvent()", () => {
-  it("agrees with a walk over the entries, for all 65 536 events and batches of 0 to 5 (NOTIF-08, NOTIF-15, NOTIF-09, NOTIF-16)", () => {
+  it("agrees with a walk, for all events and batches of 0 to 5 (NOTIF-08, NOTIF-09, NOTIF-15, NOTIF-16)", () => {
     expect(disagreement(notification)).toBeUndefined();
   });
 
@@ -138,7 +138,7 @@ function wrongAnswers(module: Notification, { asks, flags, event }: (typeof DIRE
 for (const direction of DIRECTIONS) {
   const { asks, ids } = direction;
   describe(`${asks}()`, () => {
-    it(`heeds bit 0 of the flags and no event without EVENT_IDX (${ids.flags}), the event and no flags with it (${ids.event})`, () => {
+    it(`heeds flags without EVENT_IDX (${ids.flags}), the event with it (${ids.event}), and nothing else`, () => {
       expect(wrongAnswers(notification, direction)).toEqual([]);
     });
 

@@ -158,7 +158,7 @@ function driverSide({ DriverRing }: Halves, areas: VringAreas, options: SideOpti
     moveTo(idx: number) {
       Object.assign(ring.state, { availIdx: idx, publishedAvailIdx: idx, lastUsedIdx: idx, usedIdx: idx });
     },
-    step() {
+    step: () => {
       ring.disarm();
       const before = submitted + completed;
       for (let budget = num; budget > 0 && ring.takeUsed(); budget--) completed += 1;
@@ -177,7 +177,7 @@ function deviceSide({ DeviceRing }: Halves, areas: VringAreas, options: SideOpti
     moveTo(idx: number) {
       Object.assign(ring.state, { lastAvailIdx: idx, availIdx: idx, usedIdx: idx, publishedUsedIdx: idx });
     },
-    step() {
+    step: () => {
       ring.disarm();
       const before = held.length;
       for (let left = 1 + below(BATCH_MAX); left > 0 && ring.takeAvail(); left--) held.push(ring.chain.head);

@@ -23,8 +23,8 @@ const pairs: fc.Arbitrary<PairOptions> = fc.record({
   eventIdx: fc.boolean(),
 });
 
-describe("driver half and device half", () => {
-  it("do what queues of chains do, and store nothing outside their areas (IMPL-02, IMPL-03, SPLIT-07, NOTIF-02, NOTIF-17, NOTIF-18)", () => {
+describe("driver half and device half (IMPL-02, IMPL-03)", () => {
+  it("do what queues of chains do, each in its own bytes (SPLIT-07, NOTIF-02, NOTIF-17, NOTIF-18)", () => {
     fc.assert(
       fc.property(pairs, operations, (options, run) => {
         expect(firstProblem(SOUND, options, run)).toBeUndefined();
@@ -34,10 +34,10 @@ describe("driver half and device half", () => {
   });
 
   it.each(SIZES.flatMap((num) => [true, false].map((eventIdx) => ({ num, eventIdx }))))(
-    "do so for 10 seeds of 200 operations from each start: $num entries, EVENT_IDX $eventIdx",
+    "do so for 6 seeds of 200 operations from each start: $num entries, EVENT_IDX $eventIdx",
     ({ num, eventIdx }) => {
       for (const startIdx of STARTS) {
-        for (let seed = 1; seed <= 10; seed++) {
+        for (let seed = 1; seed <= 6; seed++) {
           expect(
             firstProblem(SOUND, { num, startIdx, eventIdx }, someOperations(seed)),
             `seed ${seed}`,
@@ -87,7 +87,6 @@ describe("over a wrap of the 16-bit indices", () => {
     { num: 1, eventIdx: false },
     { num: 2, eventIdx: true },
     { num: 256, eventIdx: true },
-    { num: 256, eventIdx: false },
   ])("70 001 chains go round: $num entries, EVENT_IDX $eventIdx (IMPL-02)", ({ num, eventIdx }) => {
     expect(longRun(SOUND, { num, eventIdx, startIdx: 0 }, 70_001)).toBeUndefined();
   });
@@ -147,7 +146,7 @@ const FAULTS: readonly Fault[] = [
       "tail = this.#table[tail * COLUMNS + NEXT_FREE]!;",
       "tail = this.areas.descMemory.read16(this.areas.desc + tail * VRING_DESC.size + DESC.next);",
     ],
-    says: /descriptor \d+ does not exist|a descriptor in use is given out|free/,
+    says: /descriptor \d+ (does not exist|is in two places)|a descriptor in use is given out/,
   },
   {
     what: "the device returns the head of the chain it took last",
@@ -196,7 +195,7 @@ const FAULTS: readonly Fault[] = [
 function anyProblem(halves: Halves): string | undefined {
   for (const num of SIZES) {
     for (const startIdx of STARTS) {
-      for (let seed = 1; seed <= 10; seed++) {
+      for (let seed = 1; seed <= 6; seed++) {
         const options = { num, startIdx, eventIdx: seed % 2 === 0 };
         const problem = firstProblem(halves, options, someOperations(seed));
         if (problem !== undefined) return problem;
@@ -221,7 +220,7 @@ describe("these runs notice", () => {
       "state.lastAvailIdx += 1;\n    return true;",
     ];
     const copy = await patchedCopy<Partial<Halves>>(DEVICE, patch);
-    expect(longRun({ ...SOUND, ...copy }, { num: 2, eventIdx: false, startIdx: 0 }, 70_001)).toMatch(
+    expect(longRun({ ...SOUND, ...copy }, { num: 2, eventIdx: false, startIdx: 0xff00 }, 1000)).toMatch(
       /takeAvail: |has stored/,
     );
   });

@@ -314,7 +314,7 @@ export class TwoHalves {
   }
 }
 
-function same(seen: unknown, due: unknown, what: string): void {
+function same<Value extends number | boolean>(seen: Value | undefined, due: Value, what: string): void {
   if (!Object.is(seen, due)) throw new Error(`${what}: ${seen}, not ${due}`);
 }
 

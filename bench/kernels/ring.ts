@@ -1,0 +1,75 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { allowedCpus, pinThread } from "../../src/lab/threads.js";
+import { RELAY_HEADER } from "../inputs/relay-input.js";
+import { RING_HEADER as H, RING_HEADER_WORDS } from "../inputs/ring-input.js";
+import { check, type Kernel } from "./kernel.js";
+import type { RingCommand, RingReport } from "./ring.worker.js";
+import { DeviceSide, DriverSide, type RingShare } from "./ring-sides.js";
+
+/** Driver and device, or driver and relay with device, on two pinned threads that poll; the unit is one request. */
+export class RingKernel implements Kernel {
+  readonly #share: RingShare;
+  readonly #workers: Worker[] = [];
+  #window = 0;
+
+  constructor(input: Int32Array) {
+    this.#share = newShare(input);
+  }
+
+  /** The same work in one thread, in lockstep: only so do both sides of a comparison write the same bytes. */
+  async outputs(): Promise<Uint8Array> {
+    const share = newShare(this.#share.input);
+    const driver = new DriverSide(share);
+    const device = new DeviceSide(share);
+    for (let round = 0; round < share.input[H.rounds]!; round++) {
+      driver.offer();
+      device.step();
+      check(driver.takeAll() === share.input[H.outstanding], "every request came back");
+    }
+    await this.#startThreads();
+    return Buffer.concat([new Uint8Array(share.guest), new Uint8Array(share.shadow)]);
+  }
+
+  async window(ns: number): Promise<number> {
+    this.#window += 1;
+    const [driver, device] = this.#workers as [Worker, Worker];
+    const answers = Promise.all([nextReport(driver), nextReport(device)]);
+    for (const worker of this.#workers) worker.postMessage({ number: this.#window, ns } satisfies RingCommand);
+    const [{ value }] = await answers;
+    return value;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+
+  async #startThreads(): Promise<void> {
+    const cpus = allowedCpus();
+    for (const [index, role] of (["driver", "device"] as const).entries()) {
+      const worker = new Worker(new URL("./ring.worker.js", import.meta.url), {
+        workerData: { role, share: this.#share },
+      });
+      this.#workers.push(worker);
+      const { value: tid } = await nextReport(worker);
+      const cpu = cpus[index];
+      if (cpu !== undefined && tid !== 0) pinThread(tid, cpu);
+    }
+  }
+}
+
+async function nextReport(worker: Worker): Promise<RingReport> {
+  const [report] = (await once(worker, "message")) as [RingReport];
+  return report;
+}
+
+function newShare(input: Int32Array): RingShare {
+  const relay = input.subarray(RING_HEADER_WORDS);
+  return {
+    input,
+    guest: new SharedArrayBuffer(relay[RELAY_HEADER.stride]!),
+    shadow: new SharedArrayBuffer(relay[RELAY_HEADER.stride]!),
+    log: new SharedArrayBuffer(relay[RELAY_HEADER.logBytes]!),
+    stop: new SharedArrayBuffer(64),
+  };
+}

@@ -1,0 +1,77 @@
+/** One line of a plot. */
+export interface Curve {
+  readonly label: string;
+  readonly points: readonly { readonly x: number; readonly y: number }[];
+}
+
+/** A plot of curves over a logarithmic axis of x. */
+export interface Plot {
+  readonly title: string;
+  readonly xTitle: string;
+  readonly yTitle: string;
+  readonly curves: readonly Curve[];
+  /** A line of small print, such as the machine. */
+  readonly note: string;
+}
+
+const SIZE = { width: 720, height: 420 } as const;
+const FRAME = { left: 70, right: 690, top: 50, bottom: 350 } as const;
+const COLOURS = ["#1f5fa8", "#b5471f", "#3b7d3b", "#7a4a9c"];
+
+/** Draws a plot as SVG: x logarithmic, y linear from zero. */
+export function svgOf(plot: Plot): string {
+  const points = plot.curves.flatMap((curve) => curve.points);
+  const [low, high] = [Math.min(...points.map(({ x }) => x)), Math.max(...points.map(({ x }) => x))];
+  const top = roundUp(Math.max(...points.map(({ y }) => y)));
+  const span = Math.log2(high / low) || 1;
+  const atX = (x: number) => FRAME.left + ((FRAME.right - FRAME.left) * Math.log2(x / low)) / span;
+  const atY = (y: number) => FRAME.bottom - ((FRAME.bottom - FRAME.top) * y) / top;
+  const ticks = [...new Set(points.map(({ x }) => x))].sort((a, b) => a - b);
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${SIZE.width} ${SIZE.height}"`,
+    'font-family="sans-serif" font-size="12">',
+    `<rect width="${SIZE.width}" height="${SIZE.height}" fill="white"/>`,
+    text(SIZE.width / 2, 24, plot.title, 'text-anchor="middle" font-size="16"'),
+    ...[0, 0.25, 0.5, 0.75, 1].map((part) => yTick(atY(part * top), part * top)),
+    ...ticks.map((x) => text(atX(x), FRAME.bottom + 18, shortNumber(x), 'text-anchor="middle"')),
+    text((FRAME.left + FRAME.right) / 2, FRAME.bottom + 38, plot.xTitle, 'text-anchor="middle"'),
+    text(FRAME.left, FRAME.top - 10, plot.yTitle),
+    ...plot.curves.map((curve, index) => curveOf(curve, COLOURS[index % COLOURS.length]!, atX, atY)),
+    ...plot.curves.map(({ label }, index) =>
+      text(FRAME.left + 12, FRAME.top + 18 + 16 * index, label, `fill="${COLOURS[index % COLOURS.length]}"`),
+    ),
+    text(FRAME.left, SIZE.height - 10, plot.note, 'fill="#666" font-size="10"'),
+    "</svg>",
+    "",
+  ].join("\n");
+}
+
+function curveOf({ points }: Curve, colour: string, atX: (x: number) => number, atY: (y: number) => number): string {
+  const places = points.map(({ x, y }) => `${atX(x).toFixed(1)},${atY(y).toFixed(1)}`);
+  const dots = places.map((place) => {
+    const [cx, cy] = place.split(",");
+    return `<circle cx="${cx}" cy="${cy}" r="2.5" fill="${colour}"/>`;
+  });
+  return `<polyline points="${places.join(" ")}" fill="none" stroke="${colour}" stroke-width="1.5"/>${dots.join("")}`;
+}
+
+function yTick(y: number, value: number): string {
+  const line = `<line x1="${FRAME.left}" x2="${FRAME.right}" y1="${y.toFixed(1)}" y2="${y.toFixed(1)}" stroke="#ddd"/>`;
+  return line + text(FRAME.left - 8, y + 4, shortNumber(value), 'text-anchor="end"');
+}
+
+function text(x: number, y: number, content: string, more = ""): string {
+  const safe = content.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${more}>${safe}</text>`;
+}
+
+function shortNumber(value: number): string {
+  if (value >= 1e6) return `${value / 1e6}M`;
+  return value >= 10_000 ? `${Math.round(value / 100) / 10}k` : `${Math.round(value * 10) / 10}`;
+}
+
+/** The next 1, 2 or 5 times a power of ten. */
+function roundUp(value: number): number {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value)!;
+}

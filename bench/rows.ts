@@ -1,0 +1,221 @@
+import type { TwinName } from "./harness/twin.js";
+import type { Work } from "./inputs/record.js";
+
+/** One side of a comparison: our kernel, or a C program with the same input. */
+export type Side =
+  | { readonly by: "ours"; readonly work: Work }
+  | { readonly by: "c"; readonly program: TwinName; readonly work: Work; readonly options: readonly string[] };
+
+/** One row of the table: A is ours, B what it is compared with. */
+export interface Row {
+  readonly name: string;
+  readonly family: "relay" | "dirty" | "iova" | "ring" | "threads";
+  readonly a: Side;
+  /** Several where the best of them counts. */
+  readonly b: readonly Side[];
+  /** Greatest ratio that is good enough, and the one to aim at; absent where a row only reports. */
+  readonly reach?: number;
+  readonly aim?: number;
+  /** Whether --quick takes it: three rows of each family. */
+  readonly quick: boolean;
+  /** Whether both sides must have written the same bytes before they are timed. */
+  readonly twins: boolean;
+  /** What one operation is. */
+  readonly unit: string;
+}
+
+const RELAY = { kind: "relay", queueSize: 256, chain: 1, mappings: 1, batch: 256, log: false, queues: 1 } as const;
+const RANDOM = { ...RELAY, buffers: "random" } as const;
+const CONTIGUOUS = { ...RELAY, buffers: "contiguous" } as const;
+const BITMAP = { kind: "bitmap", bytes: 2 ** 21 } as const;
+const IOVA = { kind: "iova", verified: 512 } as const;
+const RING = { kind: "ring", queueSize: 256 } as const;
+const MACHINE = { kind: "machine" } as const;
+
+const ours = (work: Work): Side => ({ by: "ours", work });
+const c = (program: TwinName, work: Work, ...options: string[]): Side => ({ by: "c", program, work, options });
+
+/** Makes a row against the C twin, which does the same work. */
+function againstTwin(name: string, work: Work, goals: { reach: number; aim: number }, rest: Partial<Row> = {}): Row {
+  const program = work.kind as TwinName;
+  const family = work.kind === "bitmap" ? "dirty" : (work.kind as Row["family"]);
+  return { name, family, a: ours(work), b: [c(program, work)], ...goals, quick: true, twins: true, unit: "", ...rest };
+}
+
+/** Makes a row in which both sides are ours. */
+function withinUs(name: string, family: Row["family"], a: Work, b: Work | Work[], rest: Partial<Row> = {}): Row {
+  const others = Array.isArray(b) ? b : [b];
+  return { name, family, a: ours(a), b: others.map(ours), quick: false, twins: false, unit: "", ...rest };
+}
+
+const SVQ = { ...RING, relayed: true } as const;
+const PASSTHROUGH = { ...RING, relayed: false } as const;
+const ONE = { outstanding: 1, batch: 1 } as const;
+const DEEP = { outstanding: 256, batch: 1 } as const;
+const BATCHED = { outstanding: 256, batch: 16 } as const;
+
+/** Every row, in the order of the table. */
+export const ROWS: readonly Row[] = [
+  againstTwin("relay_1d_1map_vs_c", RANDOM, { reach: 3.0, aim: 2.2 }, { unit: "chain" }),
+  againstTwin(
+    "relay_3d_64map_dirty_vs_c",
+    { ...RANDOM, chain: 3, mappings: 64, log: true },
+    { reach: 2.5, aim: 1.9 },
+    { unit: "chain" },
+  ),
+  withinUs(
+    "relay_100k_vs_64",
+    "relay",
+    { ...RANDOM, mappings: 100_000 },
+    { ...RANDOM, mappings: 64 },
+    {
+      reach: 1.6,
+      aim: 1.3,
+      unit: "chain",
+      quick: true,
+    },
+  ),
+  withinUs(
+    "relay_8queues_vs_1",
+    "relay",
+    { ...RANDOM, mappings: 64, queues: 8 },
+    { ...RANDOM, mappings: 64 },
+    {
+      reach: 1.15,
+      aim: 1.05,
+      unit: "chain",
+    },
+  ),
+  withinUs("dirty_on_vs_off", "dirty", { ...CONTIGUOUS, log: true }, CONTIGUOUS, {
+    reach: 1.25,
+    aim: 1.1,
+    unit: "chain",
+    quick: true,
+  }),
+  withinUs(
+    "dirty_on_vs_off_scattered",
+    "dirty",
+    { ...RANDOM, mappings: 64, log: true },
+    { ...RANDOM, mappings: 64 },
+    { reach: 1.7, aim: 1.3, unit: "chain" },
+  ),
+  withinUs(
+    "svq_fused_latency_vs_passthrough",
+    "ring",
+    { ...SVQ, ...ONE },
+    { ...PASSTHROUGH, ...ONE },
+    {
+      reach: 1.2,
+      aim: 1.08,
+      unit: "round trip",
+      quick: true,
+    },
+  ),
+  withinUs(
+    "svq_fused_batch16_vs_passthrough",
+    "ring",
+    { ...SVQ, ...BATCHED },
+    { ...PASSTHROUGH, ...BATCHED },
+    {
+      reach: 2.0,
+      aim: 1.5,
+      unit: "request",
+      quick: true,
+    },
+  ),
+  withinUs(
+    "svq_fused_batch1_vs_passthrough",
+    "ring",
+    { ...SVQ, ...DEEP },
+    { ...PASSTHROUGH, ...DEEP },
+    {
+      unit: "request",
+    },
+  ),
+  againstTwin(
+    "passthrough_batch16_vs_c_seqcst",
+    { ...PASSTHROUGH, ...BATCHED },
+    { reach: 1.8, aim: 1.4 },
+    {
+      unit: "request",
+      quick: false,
+    },
+  ),
+  againstTwin(
+    "passthrough_batch1_vs_c_seqcst",
+    { ...PASSTHROUGH, ...DEEP },
+    { reach: 1.25, aim: 1.05 },
+    {
+      unit: "request",
+      quick: false,
+    },
+  ),
+  withinUs(
+    "three_workers_auto_vs_best_policy",
+    "threads",
+    { ...MACHINE, placement: "threads", waiting: "auto" },
+    [
+      { ...MACHINE, placement: "threads", waiting: "notified" },
+      { ...MACHINE, placement: "threads", waiting: "adaptive" },
+      { ...MACHINE, placement: "threads", waiting: "polled" },
+    ],
+    { reach: 1.25, aim: 1.1, unit: "request", quick: true },
+  ),
+  withinUs(
+    "three_workers_vs_fused",
+    "threads",
+    { ...MACHINE, placement: "threads", waiting: "auto" },
+    { ...MACHINE, placement: "fused", waiting: "auto" },
+    { unit: "request", quick: false },
+  ),
+  againstTwin(
+    "ring_pingpong_vs_c_seqcst",
+    { ...PASSTHROUGH, ...ONE },
+    { reach: 1.15, aim: 1.05 },
+    {
+      unit: "round trip",
+    },
+  ),
+  withinUs(
+    "iova_alloc_1m_vs_1k",
+    "iova",
+    { ...IOVA, live: 1_000_000 },
+    { ...IOVA, live: 1000 },
+    {
+      reach: 3,
+      aim: 2,
+      unit: "allocation",
+      quick: false,
+    },
+  ),
+  againstTwin("iova_alloc_vs_c", { ...IOVA, live: 100_000 }, { reach: 1.8, aim: 1.4 }, { unit: "allocation" }),
+  {
+    name: "iova_alloc_vs_gtree_100k",
+    family: "iova",
+    a: ours({ ...IOVA, live: 100_000 }),
+    b: [c("walk", { ...IOVA, live: 100_000 }, "tree")],
+    reach: 0.005,
+    aim: 0.002,
+    quick: true,
+    twins: true,
+    unit: "allocation",
+  },
+  {
+    name: "iova_alloc_vs_array_100k",
+    family: "iova",
+    a: ours({ ...IOVA, live: 100_000 }),
+    b: [c("walk", { ...IOVA, live: 100_000 }, "array")],
+    quick: true,
+    twins: true,
+    unit: "allocation",
+  },
+  againstTwin("bitmap_scan_empty_vs_c", { ...BITMAP, dirtyPerMillion: 0 }, { reach: 1.9, aim: 1.2 }, { unit: "take" }),
+  againstTwin(
+    "bitmap_scan_1pct_vs_c",
+    { ...BITMAP, dirtyPerMillion: 10_000 },
+    { reach: 2.5, aim: 1.3 },
+    {
+      unit: "take",
+    },
+  ),
+];
