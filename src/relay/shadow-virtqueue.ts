@@ -92,6 +92,8 @@ export class ShadowVirtqueue implements DataPath {
   readonly #parts: ShadowVirtqueueParts;
   readonly #books: ShadowBooks;
   readonly #odd: OddBuffers;
+  /** Head of the chain that #shadowChains looked at last. */
+  #lastHead = 0;
 
   /** Takes over at `parts.start`; the shadow ring was cleared and starts at 0. */
   constructor(parts: ShadowVirtqueueParts) {
@@ -118,25 +120,37 @@ export class ShadowVirtqueue implements DataPath {
   forwardAvail(): boolean {
     const { state } = this;
     if (state.holding === 1) return false;
-    const { guest, shadow, map } = this.#parts;
     const waiting = this.#observeGuestAvail();
     if (waiting === 0) return false;
+    const oldIdx = state.shadowAvailIdx;
+    const fault = this.#shadowChains(waiting);
+    const published = this.#publishAvail(oldIdx);
+    return fault === 0 ? published : this.#refuseChain(fault) || published;
+  }
+
+  /**
+   * Writes up to `waiting` chains into the shadow ring, translated; returns the fault that ended it early, or 0.
+   *
+   * One flat loop, with nothing in it that happens once a batch: V8 throws optimised code out when a path in it is
+   * taken for the first time, and enters a loop it is already in by a slower door.
+   */
+  #shadowChains(waiting: number): number {
+    const { state } = this;
+    const { guest, shadow, map, counters } = this.#parts;
     const { descMemory: guestDesc, availMemory: guestAvail } = guest;
     const { descMemory: shadowDesc, availMemory: shadowAvail } = shadow;
-    const { rows, outstanding } = this.#books;
+    const { rows, outstanding, state: books } = this.#books;
     const num = guest.num | 0;
     const shadowMask = (shadow.num - 1) | 0;
-    const guestTable = guest.desc | 0;
     const guestRing = (guest.avail + RING_ENTRIES) | 0;
     const shadowTable = shadow.desc | 0;
     const shadowRing = (shadow.avail + RING_ENTRIES) | 0;
     const iovaHigh = map.iovaHigh | 0;
     let lastAvailIdx = state.lastAvailIdx | 0;
     let shadowAvailIdx = state.shadowAvailIdx | 0;
-    let freeHead = this.#books.state.freeHead | 0;
-    let freeCount = this.#books.state.freeCount | 0;
-    // The mapping that the last buffer lay in: none yet.
-    let mapFirst = 0;
+    let freeHead = books.freeHead | 0;
+    let freeCount = books.freeCount | 0;
+    let mapFirst = 0; // The mapping that the last buffer lay in: none yet.
     let mapLast = -1;
     let mapDelta = 0;
     let mapPerm = 0;
@@ -147,7 +161,7 @@ export class ShadowVirtqueue implements DataPath {
       fault = head >= num ? HEAD_OUT_OF_RANGE : outstanding[head]!;
       if (fault !== 0) break;
       let source = guestDesc;
-      let table = guestTable;
+      let table = guest.desc | 0;
       let limit = num;
       let index = head;
       let elements = 0;
@@ -232,8 +246,13 @@ export class ShadowVirtqueue implements DataPath {
       freeHead = cursor;
       freeCount -= count;
     }
-    const published = this.#publishAvail(lastAvailIdx, shadowAvailIdx, freeHead, freeCount);
-    return fault === 0 ? published : this.#refuseChain(fault, head) || published;
+    state.lastAvailIdx = lastAvailIdx;
+    state.shadowAvailIdx = shadowAvailIdx;
+    counters[COUNTERS.descriptors]! += books.freeCount - freeCount;
+    books.freeHead = freeHead;
+    books.freeCount = freeCount;
+    this.#lastHead = head;
+    return fault;
   }
 
   /**
@@ -244,16 +263,23 @@ export class ShadowVirtqueue implements DataPath {
    * Throws PeerFault after having published the chains before the faulty entry.
    */
   forwardUsed(): boolean {
-    const { state } = this;
-    const { guest, shadow, marks } = this.#parts;
     const waiting = this.#observeShadowUsed();
     if (waiting === 0) return false;
+    const oldIdx = this.state.guestUsedIdx;
+    const fault = this.#returnChains(waiting);
+    this.#publishUsed(oldIdx);
+    if (fault !== 0) throw new PeerFault(faultReason(fault), "the device's used ring names a head it does not have");
+    return true;
+  }
 
+  /** Returns `waiting` used chains to the guest's ring, marked; flat like #shadowChains, with the same answer. */
+  #returnChains(waiting: number): number {
+    const { state } = this;
+    const { guest, shadow, marks, counters } = this.#parts;
     const { usedMemory: guestUsed } = guest;
     const { usedMemory: shadowUsed } = shadow;
-    const { rows, outstanding } = this.#books;
+    const { rows, outstanding, state: books } = this.#books;
     const num = shadow.num | 0;
-    const guestMask = (guest.num - 1) | 0;
     const guestRing = (guest.used + RING_ENTRIES) | 0;
     const shadowRing = (shadow.used + RING_ENTRIES) | 0;
     const markExact = marks.policy === "used-len";
@@ -261,8 +287,8 @@ export class ShadowVirtqueue implements DataPath {
     const logBase = (marks.log?.offset ?? 0) | 0;
     let lastUsedIdx = state.lastUsedIdx | 0;
     let guestUsedIdx = state.guestUsedIdx | 0;
-    let freeHead = this.#books.state.freeHead | 0;
-    let freeCount = this.#books.state.freeCount | 0;
+    let freeHead = books.freeHead | 0;
+    let freeCount = books.freeCount | 0;
     let clamped = 0;
     let words = 0;
     let markedWord = 0;
@@ -311,17 +337,21 @@ export class ShadowVirtqueue implements DataPath {
       outstanding[head] = 0;
       freeHead = id;
       freeCount += count;
-      const to = (guestRing + ((guestUsedIdx & guestMask) << USED_ELEM_SHIFT)) | 0;
+      const to = (guestRing + ((guestUsedIdx & (guest.num - 1)) << USED_ELEM_SHIFT)) | 0;
       guestUsed.write32(to, head);
       guestUsed.write32(to + 4, length);
       lastUsedIdx = (lastUsedIdx + 1) & 0xffff;
       guestUsedIdx = (guestUsedIdx + 1) & 0xffff;
     }
     if (log !== undefined && markedBits !== 0) log.setBits32(logBase + (markedWord << 2), markedBits);
-    this.#noteUsed(lastUsedIdx, freeHead, freeCount, clamped, words);
-    this.#publishUsed(guestUsedIdx);
-    if (fault !== 0) throw new PeerFault(faultReason(fault), "the device's used ring names a head it does not have");
-    return true;
+    state.lastUsedIdx = lastUsedIdx;
+    state.guestUsedIdx = guestUsedIdx;
+    state.holding = 0;
+    books.freeHead = freeHead;
+    books.freeCount = freeCount;
+    counters[COUNTERS.dirtyMarks]! += words;
+    counters[COUNTERS.clampedLengths]! += clamped;
+    return fault;
   }
 
   /** Asks guest and device to notify, then looks again; true when nothing waits and sleeping is safe. */
@@ -429,19 +459,12 @@ export class ShadowVirtqueue implements DataPath {
     if (!eventIdx) marks.eventWord();
   }
 
-  #publishAvail(lastAvailIdx: number, shadowAvailIdx: number, freeHead: number, freeCount: number): boolean {
-    const { state } = this;
-    const { state: books } = this.#books;
+  #publishAvail(oldIdx: number): boolean {
+    const { shadowAvailIdx } = this.state;
     const { shadow, eventIdx, deviceKick, counters } = this.#parts;
-    const oldIdx = state.shadowAvailIdx;
     if (shadowAvailIdx === oldIdx) return false;
-    counters[COUNTERS.descriptors]! += books.freeCount - freeCount;
     counters[COUNTERS.chains]! += u16(shadowAvailIdx - oldIdx);
     counters[COUNTERS.availBatches]! += 1;
-    state.lastAvailIdx = lastAvailIdx;
-    state.shadowAvailIdx = shadowAvailIdx;
-    books.freeHead = freeHead;
-    books.freeCount = freeCount;
     shadow.availMemory.publish16(shadow.avail + RING_IDX, shadowAvailIdx);
     shadow.availMemory.fence();
     if (kickWanted(shadow, eventIdx, shadowAvailIdx, oldIdx)) {
@@ -452,8 +475,9 @@ export class ShadowVirtqueue implements DataPath {
   }
 
   /** Ends the chain at which forwardAvail() stopped: holds it, returns it unused, or gives the queue up. */
-  #refuseChain(fault: number, head: number): boolean {
+  #refuseChain(fault: number): boolean {
     const { state } = this;
+    const head = this.#lastHead;
     if (fault === NO_ROOM) {
       state.holding = 1;
       this.#parts.counters[COUNTERS.held]! += 1;
@@ -478,28 +502,15 @@ export class ShadowVirtqueue implements DataPath {
     guest.usedMemory.write32(at, head);
     guest.usedMemory.write32(at + 4, 0);
     state.lastAvailIdx = u16(state.lastAvailIdx + 1);
-    this.#publishUsed(u16(state.guestUsedIdx + 1));
+    state.guestUsedIdx = u16(state.guestUsedIdx + 1);
+    this.#publishUsed(u16(state.guestUsedIdx - 1));
   }
 
-  #noteUsed(lastUsedIdx: number, freeHead: number, freeCount: number, clamped: number, words: number): void {
-    const { state } = this;
-    const { state: books } = this.#books;
-    const { counters } = this.#parts;
-    state.lastUsedIdx = lastUsedIdx;
-    books.freeHead = freeHead;
-    books.freeCount = freeCount;
-    state.holding = 0;
-    counters[COUNTERS.dirtyMarks]! += words;
-    counters[COUNTERS.clampedLengths]! += clamped;
-  }
-
-  #publishUsed(guestUsedIdx: number): void {
-    const { state } = this;
+  #publishUsed(oldIdx: number): void {
+    const { guestUsedIdx } = this.state;
     const { guest, eventIdx, guestCall, marks, counters } = this.#parts;
-    const oldIdx = state.guestUsedIdx;
     if (guestUsedIdx === oldIdx) return;
     counters[COUNTERS.usedBatches]! += 1;
-    state.guestUsedIdx = guestUsedIdx;
     guest.usedMemory.publish16(guest.used + RING_IDX, guestUsedIdx);
     guest.usedMemory.fence();
     marks.usedEntries(oldIdx, guestUsedIdx);

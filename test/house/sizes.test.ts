@@ -17,12 +17,12 @@ interface Longer {
 
 const LONG_FUNCTIONS: readonly Longer[] = [
   {
-    what: "src/relay/shadow-virtqueue.ts forwardAvail",
+    what: "src/relay/shadow-virtqueue.ts #shadowChains",
     linesMax: 120,
     because: "one flat loop that streams a batch: handing each chain from object to object costs twice the time",
   },
   {
-    what: "src/relay/shadow-virtqueue.ts forwardUsed",
+    what: "src/relay/shadow-virtqueue.ts #returnChains",
     linesMax: 80,
     because: "the way back, flat for the same reason",
   },
@@ -31,7 +31,7 @@ const LONG_FUNCTIONS: readonly Longer[] = [
 const LONG_FILES: readonly Longer[] = [
   {
     what: "src/relay/shadow-virtqueue.ts",
-    linesMax: 620,
+    linesMax: 540,
     because: "the two flat loops and the rules they call share private books that nothing else may touch",
   },
 ];
