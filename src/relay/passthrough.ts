@@ -38,17 +38,22 @@ export interface QueueNotifiers {
   readonly deviceCall: Notifier;
 }
 
-/** Passes kicks and calls on, and nothing else (vDPA software assisted live migration RFC, patches 7 and 9). */
-export class NotifyRelay implements DataPath {
+/**
+ * Passes kicks and calls on, and nothing else (vDPA software assisted live migration RFC, patches 7 and 9).
+ *
+ * A notification stays pending until it is taken and rings the bell, so nothing needs arming.
+ */
+export class NotifyRelay extends Passthrough {
   readonly #notifiers: QueueNotifiers;
   readonly #counters: Float64Array;
 
   constructor(notifiers: QueueNotifiers, counters: Float64Array) {
+    super();
     this.#notifiers = notifiers;
     this.#counters = counters;
   }
 
-  step(): boolean {
+  override step(): boolean {
     const kicked = this.#notifiers.guestKick.take();
     if (kicked) {
       this.#counters[COUNTERS.relayKicks]! += 1;
@@ -57,26 +62,10 @@ export class NotifyRelay implements DataPath {
     return this.drain() || kicked;
   }
 
-  drain(): boolean {
+  override drain(): boolean {
     if (!this.#notifiers.deviceCall.take()) return false;
     this.#counters[COUNTERS.relayCalls]! += 1;
     this.#notifiers.guestCall.signal();
     return true;
-  }
-
-  /** A notification stays pending until it is taken and rings the bell, so nothing needs arming. */
-  arm(): boolean {
-    return true;
-  }
-
-  stop(base: RingState): RingState {
-    return base;
-  }
-
-  /** Nothing was marked before, so nothing is now. */
-  abandon(): void {}
-
-  parts(): Parts {
-    return { state: {}, tables: [] };
   }
 }
