@@ -34,12 +34,13 @@ export async function withMachine<T>(
   new Uint8Array(buffer).set(INPUT);
   const folder = mkdtempSync(join(tmpdir(), "test-machine-"));
   const image = { path: join(folder, "disk.img"), bytes: BlkWorkload.diskBytes(INPUT.length, config.requestBytes) };
-  writeFileSync(image.path, "");
-  const machine = new ThreadedMachine(config, { input: { buffer, bytes: INPUT.length }, image, ...options });
+  let machine: ThreadedMachine | undefined;
   try {
+    writeFileSync(image.path, "");
+    machine = new ThreadedMachine(config, { input: { buffer, bytes: INPUT.length }, image, ...options });
     return await use(machine);
   } finally {
-    await machine.stop();
+    await machine?.stop();
     rmSync(folder, { recursive: true });
   }
 }

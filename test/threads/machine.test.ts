@@ -191,6 +191,9 @@ describe("a role that holds up the work", () => {
     const stuck = HINDERED.map(([change, hinder, words]) =>
       withRunning(change, {}, async (machine) => {
         hinder(machine);
+        // A thread answers before its next step: the second answer says that it has taken one.
+        await machine.sync();
+        await machine.sync();
         const started = performance.now();
         const error = (await job(machine, 4).catch((thrown: unknown) => thrown)) as Error;
         // 5 s without progress, and what a busy machine adds.
