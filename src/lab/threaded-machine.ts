@@ -90,11 +90,12 @@ export class ThreadedMachine {
 
   /** Starts and pins the threads, and waits until the driver has gone through its eight steps. */
   async start(): Promise<void> {
+    const shown = this.#desk.expect((report) => report.kind === "offered");
     const live = this.#desk.expect((report) => report.kind === "live");
     const ready = this.#spawn();
     await withDeadline(ready, START_MS, () => this.#stuck("threads did not start"));
     this.pinning = this.#pin();
-    await withDeadline(live, START_MS, () => this.#stuck("the driver did not reach DRIVER_OK"));
+    await withDeadline(Promise.all([shown, live]), START_MS, () => this.#stuck("the driver did not reach DRIVER_OK"));
   }
 
   /** Gives a thread a command and waits for the report that answers it; rejects when nothing moves for 5 s. */
