@@ -30,7 +30,7 @@ const CONTIGUOUS = { ...RELAY, buffers: "contiguous" } as const;
 const BITMAP = { kind: "bitmap", bytes: 2 ** 21 } as const;
 const IOVA = { kind: "iova", verified: 512 } as const;
 const RING = { kind: "ring", queueSize: 256 } as const;
-const MACHINE = { kind: "machine" } as const;
+const MACHINE = { kind: "machine", path: "svq" } as const;
 
 const ours = (work: Work): Side => ({ by: "ours", work });
 const c = (program: TwinName, work: Work, ...options: string[]): Side => ({ by: "c", program, work, options });
@@ -75,6 +75,16 @@ export const ROWS: readonly Row[] = [
       quick: true,
     },
   ),
+  // What the memory of this machine makes of it: the same comparison between the twins.
+  {
+    name: "c_100k_vs_64",
+    family: "relay",
+    a: c("relay", { ...RANDOM, mappings: 100_000 }),
+    b: [c("relay", { ...RANDOM, mappings: 64 })],
+    quick: false,
+    twins: false,
+    unit: "chain",
+  },
   withinUs(
     "relay_8queues_vs_1",
     "relay",
@@ -166,7 +176,14 @@ export const ROWS: readonly Row[] = [
     "threads",
     { ...MACHINE, placement: "threads", waiting: "auto" },
     { ...MACHINE, placement: "fused", waiting: "auto" },
-    { unit: "request", quick: false },
+    { unit: "request", quick: true },
+  ),
+  withinUs(
+    "three_workers_vs_passthrough",
+    "threads",
+    { ...MACHINE, placement: "threads", waiting: "auto" },
+    { ...MACHINE, path: "passthrough", placement: "threads", waiting: "auto" },
+    { unit: "request", quick: true },
   ),
   againstTwin(
     "ring_pingpong_vs_c_seqcst",

@@ -63,7 +63,7 @@ export function footnotes(report: BenchReport): string[] {
     `Node ${report.node}, ${report.cpu}, ${report.cores} cores; cache line round trip ${noise.pingpong_ns
       .map((ns) => formatNs(ns))
       .join(" before, ")} after; load ${noise.load.map((load) => load.toFixed(1)).join(" → ")}`,
-    ...(noise.noisy.length > 0 ? [`noisy, also when repeated: ${noise.noisy.join(", ")}`] : []),
+    ...(noise.noisy.length > 0 ? [`noisy, repeated where there was time: ${noise.noisy.join(", ")}`] : []),
     ...skipped.map(({ name, why }) => `skipped ${name}: ${why}`),
   ];
 }

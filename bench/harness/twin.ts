@@ -1,5 +1,6 @@
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { RunBroken } from "../../src/report/exit-codes.js";
 import { packageRoot } from "../../src/workers/worker-url.js";
 
@@ -31,11 +32,15 @@ export function findCompiler(command = "cc"): Compiler | string {
   return { version: stdout.split("\n")[0]!.trim(), flags: flags as Record<TwinName, string> };
 }
 
-/** Compiles one twin into a folder; returns the program's path. Throws RunBroken with what the compiler said. */
-export function compileTwin(name: TwinName, folder: string): string {
+/** Compiles one twin into a folder; gives the program's path. Throws RunBroken with what the compiler said. */
+export async function compileTwin(name: TwinName, folder: string): Promise<string> {
   const program = join(folder, `twin-${name}`);
   const source = join(packageRoot(), "bench", "twin", `${name}.c`);
-  const { status, stderr } = spawnSync("cc", [...TWINS[name], "-Wall", "-o", program, source], { encoding: "utf8" });
-  if (status !== 0) throw new RunBroken(`${source} does not compile: ${stderr}`);
-  return program;
+  try {
+    await promisify(execFile)("cc", [...TWINS[name], "-Wall", "-o", program, source]);
+    return program;
+  } catch (error) {
+    const { stderr, message } = error as Error & { readonly stderr?: string };
+    throw new RunBroken(`${source} does not compile: ${stderr || message}`);
+  }
 }

@@ -23,6 +23,8 @@ const CHANGE_MIN = 0.03;
 /** Chance of a difference where there is none. */
 const CHANCE_MAX = 0.01;
 const PERMUTATIONS = 2000;
+/** So many times slower than the best of several, a peer cannot be the best. */
+const HOPELESS = 1.5;
 
 /** Says what pairs of windows came to. */
 export function judgePairs(pairs: readonly Pair[]): RowResult {
@@ -41,6 +43,14 @@ export function judgePairs(pairs: readonly Pair[]): RowResult {
 /** Whether an interval reaches further than a quarter of the value to either side. */
 export function isNoisy(value: number, [low, high]: readonly [number, number]): boolean {
   return value - low > NOISY_SHARE * value || high - value > NOISY_SHARE * value;
+}
+
+/** Of several contests: those whose B takes even in its fastest window 1.5 times the median of the best B. */
+export function outOfTheRunning(contests: readonly (readonly Pair[])[]): Set<number> {
+  if (contests.some(({ length }) => length === 0)) return new Set();
+  const best = Math.min(...contests.map((pairs) => median(pairs.map(({ b }) => b))));
+  const slow = (pairs: readonly Pair[]) => Math.min(...pairs.map(({ b }) => b)) > HOPELESS * best;
+  return new Set(contests.flatMap((pairs, index) => (slow(pairs) ? [index] : [])));
 }
 
 /** "holds": the whole interval may lie above, its lower end does not; "met": all of it is within reach. */

@@ -16,8 +16,12 @@ export const MACHINE_PLACEMENTS = ["threads", "fused"] as const;
 /** How a machine's threads can wait; the input holds the number. */
 export const MACHINE_WAITINGS = ["auto", "polled", "notified", "adaptive"] as const;
 
+/** Which way a machine's requests take; the input holds the number. */
+export const MACHINE_PATHS = ["svq", "passthrough"] as const;
+
 /** A whole machine in threads, with a way of waiting. */
 interface MachineCase {
+  readonly path: (typeof MACHINE_PATHS)[number];
   readonly placement: (typeof MACHINE_PLACEMENTS)[number];
   readonly waiting: (typeof MACHINE_WAITINGS)[number];
 }
@@ -34,6 +38,10 @@ export function record(work: Work): Int32Array {
     case "ring":
       return recordRing(work);
     case "machine":
-      return Int32Array.of(MACHINE_PLACEMENTS.indexOf(work.placement), MACHINE_WAITINGS.indexOf(work.waiting));
+      return Int32Array.of(
+        MACHINE_PLACEMENTS.indexOf(work.placement),
+        MACHINE_WAITINGS.indexOf(work.waiting),
+        MACHINE_PATHS.indexOf(work.path),
+      );
   }
 }

@@ -1,6 +1,6 @@
 import { ThreadedMachine } from "../../src/lab/threaded-machine.js";
-import { DEFAULT_CONFIG } from "../../src/machine/config.js";
-import { MACHINE_PLACEMENTS, MACHINE_WAITINGS } from "../inputs/record.js";
+import { COMBINATIONS, DEFAULT_CONFIG } from "../../src/machine/config.js";
+import { MACHINE_PATHS, MACHINE_PLACEMENTS, MACHINE_WAITINGS } from "../inputs/record.js";
 import { check, type Kernel } from "./kernel.js";
 
 /** A whole machine with a null device, as `svq bench` runs it; the unit is one request. */
@@ -11,7 +11,10 @@ export class MachineKernel implements Kernel {
   constructor(input: Int32Array) {
     const placement = MACHINE_PLACEMENTS[input[0]!]!;
     const waiting = MACHINE_WAITINGS[input[1]!]!;
-    const config = { ...DEFAULT_CONFIG, placement, waiting, device: "null", nullRequests: 8192, depth: 256 } as const;
+    const path = MACHINE_PATHS[input[2]!]!;
+    const work = { device: "null", nullRequests: 8192, depth: 256 } as const;
+    const iovaPolicy = COMBINATIONS[path].policies[0]!;
+    const config = { ...DEFAULT_CONFIG, path, iovaPolicy, placement, waiting, ...work };
     const bytes = 4096;
     this.#machine = new ThreadedMachine(config, { input: { buffer: new SharedArrayBuffer(bytes), bytes } });
   }

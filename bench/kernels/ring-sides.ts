@@ -77,7 +77,7 @@ export class DeviceSide {
     this.#ring = new DeviceRing(relayed ? shadow : guest, FEATURES, () => "unmapped");
   }
 
-  /** Serves what there is, a batch at a time. */
+  /** Serves what there is, a batch at a time; the relay first, as a thread with both steps them. */
   step(): void {
     this.#relay?.step();
     const ring = this.#ring;
@@ -86,7 +86,6 @@ export class DeviceSide {
       if (ring.unpublished === this.#batch) ring.publishUsed();
     }
     ring.publishUsed();
-    this.#relay?.forwardUsed();
   }
 }
 

@@ -25,6 +25,7 @@ export class RingKernel implements Kernel {
     for (let round = 0; round < share.input[H.rounds]!; round++) {
       driver.offer();
       device.step();
+      device.step(); // A relay takes back now what the device returned after its first turn.
       check(driver.takeAll() === share.input[H.outstanding], "every request came back");
     }
     await this.#startThreads();
@@ -45,13 +46,13 @@ export class RingKernel implements Kernel {
   }
 
   async #startThreads(): Promise<void> {
+    for (const role of ["driver", "device"] as const) {
+      const workerData = { role, share: this.#share };
+      this.#workers.push(new Worker(new URL("./ring.worker.js", import.meta.url), { workerData }));
+    }
+    const ids = await Promise.all(this.#workers.map(nextReport));
     const cpus = allowedCpus();
-    for (const [index, role] of (["driver", "device"] as const).entries()) {
-      const worker = new Worker(new URL("./ring.worker.js", import.meta.url), {
-        workerData: { role, share: this.#share },
-      });
-      this.#workers.push(worker);
-      const { value: tid } = await nextReport(worker);
+    for (const [index, { value: tid }] of ids.entries()) {
       const cpu = cpus[index];
       if (cpu !== undefined && tid !== 0) pinThread(tid, cpu);
     }

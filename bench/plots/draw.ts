@@ -16,7 +16,7 @@ interface Sweep {
   readonly relay: (value: number) => RelayCase;
 }
 
-const EXTENT: Extent = { processPairs: 1, windows: 5, windowNs: 150e6, repeatMs: 0 };
+const EXTENT: Extent = { processPairs: 1, windows: 5, windowNs: 150e6, warmNs: 75e6, totalMs: 0 };
 const BASE: RelayCase = {
   queueSize: 256,
   chain: 1,

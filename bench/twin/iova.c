@@ -1,12 +1,13 @@
 /* The allocator of src/iova: the same B+tree of mappings with gaps, in the same columns, entry for entry. */
 #include "iova_input.h"
 
-enum { NODE_SHIFT = 5, NODE_ENTRIES = 1 << NODE_SHIFT, FILL_MIN = NODE_ENTRIES / 4, JOIN_MAX = NODE_ENTRIES * 3 / 4 };
-enum { LEVELS_MAX = 12, SLICE_BATCHES = 64 };
+enum { NODE_SHIFT = 4, NODE_ENTRIES = 1 << NODE_SHIFT, FILL_MIN = NODE_ENTRIES / 4, JOIN_MAX = NODE_ENTRIES * 3 / 4 };
+enum { LEVELS_MAX = 18, SLICE_BATCHES = 64 };
 
-/* Nodes in four columns: node n owns the entries n * 32 ... n * 32 + 31. */
-static double *starts, *pages, *gaps;
-static int32_t *links, *counts, *spares;
+/* Nodes in four columns: node n owns the entries n * 16 ... n * 16 + 15. */
+static double *starts, *pages;
+/* END_PAGE is below 2^31: no gap is too large for its column. */
+static int32_t *gaps, *links, *counts, *spares;
 static int32_t node_room, node_count, spare_count;
 static int32_t path[LEVELS_MAX], root, height;
 static double end_page;
@@ -28,7 +29,7 @@ static int32_t last_start(int32_t node, double page)
 	return entry;
 }
 
-static int32_t first_gap(int32_t node, double wanted)
+static int32_t first_gap(int32_t node, int32_t wanted)
 {
 	int32_t first = node << NODE_SHIFT, end = first + counts[node];
 	for (int32_t entry = first; entry < end; entry++)
@@ -37,10 +38,10 @@ static int32_t first_gap(int32_t node, double wanted)
 	return -1;
 }
 
-static double largest_gap(int32_t node)
+static int32_t largest_gap(int32_t node)
 {
 	int32_t first = node << NODE_SHIFT, end = first + counts[node];
-	double largest = 0;
+	int32_t largest = 0;
 	for (int32_t entry = first; entry < end; entry++)
 		if (gaps[entry] > largest)
 			largest = gaps[entry];
@@ -50,7 +51,8 @@ static double largest_gap(int32_t node)
 static int describe(int32_t entry)
 {
 	int32_t child = links[entry];
-	double start = starts[child << NODE_SHIFT], gap = largest_gap(child);
+	double start = starts[child << NODE_SHIFT];
+	int32_t gap = largest_gap(child);
 	if (starts[entry] == start && gaps[entry] == gap)
 		return 0;
 	starts[entry] = start;
@@ -174,9 +176,12 @@ static void insert_after_path(double start, double size, int32_t handle)
 	gaps[before] = start - end;
 	open_entry(before + 1);
 	write_entry(before + 1, start, size, next - start - size, handle);
-	for (int32_t level = 0; level < height; level++)
-		if (!describe(path[level + 1]))
+	for (int32_t level = 0; level < height; level++) {
+		int32_t gap = largest_gap(path[level] >> NODE_SHIFT), above = path[level + 1];
+		if (gaps[above] == gap)
 			return;
+		gaps[above] = gap;
+	}
 }
 
 static void widen(int32_t entry, double size)
@@ -273,7 +278,7 @@ static int free_at(double start)
 
 static void make_tree(void)
 {
-	node_room = live / 4 + 64;
+	node_room = live / 2 + 64;
 	size_t entries = (size_t)node_room * NODE_ENTRIES;
 	starts = zeroed(entries * sizeof *starts);
 	pages = zeroed(entries * sizeof *pages);

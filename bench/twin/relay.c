@@ -101,7 +101,7 @@ static void mark_used_entries(struct queue *q, uint16_t old_idx, uint16_t new_id
 }
 
 /* Takes a whole chain over; gives its fault and, when there is none, moves the free list on. */
-static inline int forward_chain(struct queue *q, int32_t head)
+static inline int forward_chain(struct queue *q, int32_t head, const struct map_row **last_mapping)
 {
 	struct desc *guest = q->guest.desc, *shadow = q->shadow.desc;
 	struct row *rows = q->rows;
@@ -109,6 +109,7 @@ static inline int forward_chain(struct queue *q, int32_t head)
 	int32_t index = head, elements = 0, cursor = q->free_head, count = 0;
 	uint32_t flags_seen = 0;
 	uint64_t bytes = 0, writable = 0;
+	const struct map_row *mapping = *last_mapping;
 	for (;;) {
 		if (index >= num)
 			return FAULT_NEXT;
@@ -123,12 +124,13 @@ static inline int forward_chain(struct queue *q, int32_t head)
 		flags_seen |= d.word & DESC_WRITE;
 		int32_t page = (d.high & ~0x7ffu) == 0 ? (int32_t)(d.high << 20 | d.low >> 12) : -1;
 		uint32_t within = d.low & 0xfff;
-		int32_t row = map_index_of(&map, page);
+		if (!row_covers(mapping, page))
+			mapping = map_row_of(&map, page);
 		int32_t need = d.word & DESC_WRITE ? WRITES : READS;
-		int whole = (int32_t)d.length > 0 && row >= 0 && page + (int32_t)((within + d.length - 1) >> 12) <= map.lasts[row];
-		if (!whole || !(map.perms[row] & need) || count >= q->free_count)
+		int32_t last = page + (int32_t)((within + d.length - 1) >> 12);
+		if (!(mapping->perm & need) || last > mapping->last || (int32_t)d.length <= 0 || count >= q->free_count)
 			return FAULT_PIECES;
-		uint32_t frame = page + map.deltas[row];
+		uint32_t frame = page + mapping->delta;
 		struct desc *to = &shadow[cursor];
 		struct row *book = &rows[cursor];
 		cursor = book->next;
@@ -151,6 +153,7 @@ static inline int forward_chain(struct queue *q, int32_t head)
 		return FAULT_EMPTY;
 	if (bytes > 1ull << 32)
 		return FAULT_BYTES;
+	*last_mapping = mapping;
 	struct row *first = &rows[q->free_head];
 	first->count = count;
 	first->head = head;
@@ -169,11 +172,12 @@ static void forward_avail(struct queue *q)
 	check(waiting <= q->guest.num, "avail idx");
 	uint16_t old_idx = q->shadow_avail_idx;
 	int32_t free_before = q->free_count;
+	const struct map_row *mapping = map.rows + map.size;
 	for (uint16_t taken = 0; taken < waiting; taken++) {
 		int32_t head = q->guest.avail[2 + (q->last_avail_idx & (q->guest.num - 1))];
 		int fault = head >= q->guest.num ? FAULT_HEAD : q->outstanding[head];
 		if (!fault)
-			fault = forward_chain(q, head);
+			fault = forward_chain(q, head, &mapping);
 		check(!fault, "no chain is at fault");
 		q->shadow_avail_idx++;
 		q->last_avail_idx++;
@@ -193,12 +197,18 @@ struct merged {
 	uint32_t bits;
 };
 
+/* The buffers were written before their used index was published: what is set by now needs no second mark. */
+static inline void flush_merged(const struct merged *merged)
+{
+	if (merged->bits & ~__atomic_load_n(&dirty_log[merged->word], __ATOMIC_RELAXED))
+		set_bits(merged->word, merged->bits);
+}
+
 static inline void merge_pages(struct merged *merged, int32_t page, int32_t last)
 {
 	for (int32_t p = page; p <= last; p++) {
 		if (p >> 5 != merged->word) {
-			if (merged->bits)
-				set_bits(merged->word, merged->bits);
+			flush_merged(merged);
 			merged->word = p >> 5;
 			merged->bits = 0;
 		}
@@ -239,8 +249,7 @@ static void forward_used(struct queue *q)
 		q->last_used_idx++;
 		q->guest_used_idx++;
 	}
-	if (merged.bits)
-		set_bits(merged.word, merged.bits);
+	flush_merged(&merged);
 	batches++;
 	publish(&q->guest.used[1], q->guest_used_idx);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);

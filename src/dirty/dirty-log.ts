@@ -2,8 +2,12 @@ import { PAGE_BYTES } from "../memory/address.js";
 import { assert } from "../memory/assert.js";
 import type { SharedMemory } from "../memory/shared-memory.js";
 
-/** Pages to one 32-bit word of the log. */
-const WORD_PAGES = 32;
+/** log2 of the pages to one 32-bit word of the log. */
+export const WORD_SHIFT = 5;
+const WORD_PAGES = 1 << WORD_SHIFT;
+
+/** What `take` looks at before it takes: as much as RealMemory compares at once. */
+const BLOCK_BYTES = 16_384;
 
 /** Bytes of a log that covers guest addresses below `end`; a whole number of 64-bit words, as vhost's users read it. */
 export function logBytes(end: number): number {
@@ -23,6 +27,8 @@ export class DirtyLog {
   readonly offset: number;
   /** Pages it covers; marks beyond them are a mistake of the caller. */
   readonly pageCount: number;
+  /** Offsets of the marked words of a block. */
+  readonly #found = new Int32Array(BLOCK_BYTES / 4);
 
   /** Covers guest addresses below `end`, in `logBytes(end)` bytes at `offset`. */
   constructor(memory: SharedMemory, offset: number, end: number) {
@@ -42,28 +48,45 @@ export class DirtyLog {
     const firstWord = Math.floor(first / WORD_PAGES);
     const lastWord = Math.floor(last / WORD_PAGES);
     for (let word = firstWord; word <= lastWord; word++) {
-      const from = word === firstWord ? first % WORD_PAGES : 0;
-      const to = word === lastWord ? last % WORD_PAGES : WORD_PAGES - 1;
+      const from = word === firstWord ? first : 0;
+      const to = word === lastWord ? last : WORD_PAGES - 1;
       this.memory.setBits32(this.offset + word * 4, bitsBetween(from, to));
     }
     return lastWord - firstWord + 1;
   }
 
+  /** Marks pages of one word of the log, `bits` of them, by a single read-modify-write. */
+  markWord(word: number, bits: number): void {
+    assert(word >= 0 && (word + 1) * WORD_PAGES <= this.pageCount + WORD_PAGES - 1, "marked pages lie inside the log");
+    this.memory.setBits32(this.offset + word * 4, bits);
+  }
+
   /**
    * Takes every mark and adds it to `bitmap` (same format); returns the number of pages taken.
    *
-   * Each word is tested plainly first: a mark that the test misses stays for the next round, and the last round runs
+   * Words are looked at plainly first: a mark that the look misses stays for the next round, and the last round runs
    * when nobody marks any more. Each mark is handed out once. Throws when `bitmap` is shorter than the log.
    */
   take(bitmap: Uint32Array): number {
     const words = Math.ceil(this.pageCount / WORD_PAGES);
     assert(bitmap.length >= words, "the bitmap covers the log");
+    const end = this.offset + words * 4;
     let pages = 0;
-    for (let word = 0; word < words; word++) {
-      const at = this.offset + word * 4;
-      if (this.memory.read32(at) === 0) continue;
-      const bits = this.memory.takeBits32(at);
-      bitmap[word]! |= bits;
+    for (let from = this.offset; from < end; from += BLOCK_BYTES) {
+      pages += this.#takeBlock(from, Math.min(from + BLOCK_BYTES, end), bitmap);
+    }
+    return pages;
+  }
+
+  #takeBlock(from: number, end: number, bitmap: Uint32Array): number {
+    const { memory, offset } = this;
+    const found = this.#found;
+    const count = memory.listNonZero32(from, end, found);
+    let pages = 0;
+    for (let i = 0; i < count; i++) {
+      const at = found[i]!;
+      const bits = memory.takeBits32(at);
+      bitmap[(at - offset) >>> 2]! |= bits;
       pages += bitCount(bits);
     }
     return pages;
@@ -82,9 +105,9 @@ export class DirtyLog {
   }
 }
 
-/** Bits `from` to `to` of a word, both included, as int32. */
-function bitsBetween(from: number, to: number): number {
-  return (-1 << from) & (-1 >>> (WORD_PAGES - 1 - to));
+/** The bits of pages `first` to `last` of one word of the log, both included, as int32; shifts take them modulo 32. */
+export function bitsBetween(first: number, last: number): number {
+  return (-1 << first) & (-1 >>> (WORD_PAGES - 1 - last));
 }
 
 /** Number of set bits in a 32-bit word. */

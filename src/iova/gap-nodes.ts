@@ -1,19 +1,23 @@
-// A node has up to 32 entries, so a column of one node is four cache lines and a million mappings are five levels deep.
-const NODE_SHIFT = 5;
+// A node has up to 16 entries, so its gaps are one cache line, and a million mappings are six levels deep.
+const NODE_SHIFT = 4;
 const NODE_ENTRIES = 1 << NODE_SHIFT;
+/** Entries that one step of a search for gaps looks at. */
+const STEP = 4;
+/** The largest gap that a column can note; it stands for larger ones, too. */
+const WIDE = 0x7fff_ffff;
 
 /**
  * The nodes of a GapTree in four columns: what can be asked of one node, and how entries move between neighbours.
  *
- * Node n owns the entries n · 32 … n · 32 + 31. The columns are replaced when they grow, which only add() does.
+ * Node n owns the entries n · 16 … n · 16 + 15. The columns are replaced when they grow, which only add() does.
  */
 export class GapNodes {
   /** Leaf: first page of the mapping. Inner: that of the child's first entry, always exact. */
   starts = new Float64Array(NODE_ENTRIES);
   /** Leaf: size of the mapping. Inner: unused. */
   pages = new Float64Array(NODE_ENTRIES);
-  /** Leaf: free pages after the mapping. Inner: largest gap below the child. */
-  gaps = new Float64Array(NODE_ENTRIES);
+  /** Leaf: free pages after the mapping. Inner: largest gap below the child. At most WIDE. Unused: 0. */
+  gaps = new Int32Array(NODE_ENTRIES);
   /** Leaf: handle. Inner: node of the child. */
   links = new Int32Array(NODE_ENTRIES);
   /** Entries in use, per node. */
@@ -26,6 +30,7 @@ export class GapNodes {
     const node = this.#spares.pop() ?? this.#size++;
     if (node >= this.counts.length) this.#grow();
     this.counts[node] = 0;
+    this.#forget(node);
     return node;
   }
 
@@ -47,9 +52,11 @@ export class GapNodes {
   firstGap(node: number, pages: number): number {
     const gaps = this.gaps;
     const first = node << NODE_SHIFT;
-    const end = first + this.counts[node]!;
-    for (let entry = first; entry < end; entry++) {
+    for (let entry = first; entry < first + NODE_ENTRIES; entry = (entry + STEP) | 0) {
       if (gaps[entry]! >= pages) return entry;
+      if (gaps[entry | 1]! >= pages) return entry | 1;
+      if (gaps[entry | 2]! >= pages) return entry | 2;
+      if (gaps[entry | 3]! >= pages) return entry | 3;
     }
     return -1;
   }
@@ -59,12 +66,21 @@ export class GapNodes {
     const gaps = this.gaps;
     const first = node << NODE_SHIFT;
     const end = first + this.counts[node]!;
-    let largest = 0;
-    for (let entry = first; entry < end; entry++) {
-      const gap = gaps[entry]!;
-      if (gap > largest) largest = gap;
+    // By sign bits: which of two gaps is larger is a wrong guess of the CPU's too often. By halves: shorter chains.
+    let even = 0;
+    let odd = 0;
+    for (let entry = first; entry < end; entry = (entry + STEP) | 0) {
+      const a = (gaps[entry]! - even) | 0;
+      const b = (gaps[entry | 1]! - odd) | 0;
+      even = (even + (a & ~(a >> 31))) | 0;
+      odd = (odd + (b & ~(b >> 31))) | 0;
+      const c = (gaps[entry | 2]! - even) | 0;
+      const d = (gaps[entry | 3]! - odd) | 0;
+      even = (even + (c & ~(c >> 31))) | 0;
+      odd = (odd + (d & ~(d >> 31))) | 0;
     }
-    return largest;
+    const more = (even - odd) | 0;
+    return (odd + (more & ~(more >> 31))) | 0;
   }
 
   /** Makes an inner entry say what its child holds; false when it did. */
@@ -86,11 +102,32 @@ export class GapNodes {
     this.links[entry] = link;
   }
 
-  /** Makes room for one entry more at a place of a node that is not full. */
-  open(entry: number): void {
+  /** Puts an entry at a place of a node that is not full, before the one that is there. */
+  insert(entry: number, newStart: number, newPages: number, newGap: number, newLink: number): void {
+    const starts = this.starts;
+    const sizes = this.pages;
+    const gaps = this.gaps;
+    const links = this.links;
     const node = (entry - 1) >> NODE_SHIFT;
     const end = (node << NODE_SHIFT) + this.counts[node]!++;
-    this.#copy(entry, entry + 1, end - entry);
+    let start = newStart;
+    let size = newPages;
+    let gap = newGap;
+    let link = newLink;
+    for (let at = entry; at <= end; at = (at + 1) | 0) {
+      const nextStart = starts[at]!;
+      const nextSize = sizes[at]!;
+      const nextGap = gaps[at]!;
+      const nextLink = links[at]!;
+      starts[at] = start;
+      sizes[at] = size;
+      gaps[at] = gap;
+      links[at] = link;
+      start = nextStart;
+      size = nextSize;
+      gap = nextGap;
+      link = nextLink;
+    }
   }
 
   /** Takes one entry out of its node. */
@@ -98,6 +135,7 @@ export class GapNodes {
     const node = entry >> NODE_SHIFT;
     const end = (node << NODE_SHIFT) + this.counts[node]!--;
     this.#copy(entry + 1, entry, end - entry - 1);
+    this.gaps[end - 1] = 0;
   }
 
   /** Moves the first `count` entries of a node to the end of its left neighbour. */
@@ -107,6 +145,7 @@ export class GapNodes {
     this.#copy(first + count, first, this.counts[right]! - count);
     this.counts[left]! += count;
     this.counts[right]! -= count;
+    this.#forget(right);
   }
 
   /** Moves the last `count` entries of a node to the beginning of its right neighbour. */
@@ -116,6 +155,13 @@ export class GapNodes {
     this.#copy((left << NODE_SHIFT) + this.counts[left]! - count, first, count);
     this.counts[left]! -= count;
     this.counts[right]! += count;
+    this.#forget(left);
+  }
+
+  /** Clears the gaps of a node's unused entries. */
+  #forget(node: number): void {
+    const first = node << NODE_SHIFT;
+    this.gaps.fill(0, first + this.counts[node]!, first + NODE_ENTRIES);
   }
 
   /** Copies entries, all four columns; the two places may overlap. */
@@ -138,10 +184,15 @@ export class GapNodes {
     const entries = this.starts.length * 2;
     this.starts = extended(this.starts, new Float64Array(entries));
     this.pages = extended(this.pages, new Float64Array(entries));
-    this.gaps = extended(this.gaps, new Float64Array(entries));
+    this.gaps = extended(this.gaps, new Int32Array(entries));
     this.links = extended(this.links, new Int32Array(entries));
     this.counts = extended(this.counts, new Int32Array(entries >> NODE_SHIFT));
   }
+}
+
+/** A gap of so many pages as the column has it. */
+export function notedGap(gap: number): number {
+  return gap < WIDE ? gap : WIDE;
 }
 
 function extended<Column extends Float64Array | Int32Array>(from: Column, to: Column): Column {

@@ -1,4 +1,4 @@
-import { GapNodes } from "./gap-nodes.js";
+import { GapNodes, notedGap } from "./gap-nodes.js";
 
 /** A node of the tree as plain data: a leaf's entries are mappings, an inner node's entries its children. */
 export interface GapTreeNode {
@@ -18,14 +18,16 @@ export interface GapTreeEntry {
 const NONE = -1;
 
 // As in gap-nodes.ts; an imported constant is read again at each use in hot code.
-const NODE_SHIFT = 5;
+const NODE_SHIFT = 4;
 const NODE_ENTRIES = 1 << NODE_SHIFT;
+/** The largest gap that a column can note; it stands for larger ones, too. */
+const WIDE = 0x7fff_ffff;
 /** A node with fewer entries takes some from a neighbour, or joins it. */
 const FILL_MIN = NODE_ENTRIES / 4;
 /** Neighbours join when the result still has room: an insertion right after does not split it again. */
 const JOIN_MAX = (NODE_ENTRIES * 3) / 4;
-/** A root of 2 and nodes of FILL_MIN: 2 · 8^11 entries are more than typed arrays can hold. */
-const LEVELS_MAX = 12;
+/** A root of 2 and nodes of FILL_MIN: 2 · 4^17 entries are more than typed arrays can hold. */
+const LEVELS_MAX = 18;
 
 /**
  * A B+tree of mappings by start, in which each entry carries the free pages after it, and each child its largest gap.
@@ -48,7 +50,7 @@ export class GapTree {
   constructor(floorPage: number, endPage: number) {
     this.endPage = endPage;
     this.#root = this.#nodes.add();
-    this.#nodes.write(0, -1, floorPage + 1, endPage - floorPage, NONE);
+    this.#nodes.write(0, -1, floorPage + 1, notedGap(endPage - floorPage), NONE);
     this.#nodes.counts[0] = 1;
   }
 
@@ -64,13 +66,15 @@ export class GapTree {
     return this.#nodes.starts[entry]! + this.#nodes.pages[entry]!;
   }
 
-  gapAfter(entry: number): number {
-    return this.#nodes.gaps[entry]!;
-  }
-
-  /** First page of the mapping after this one; `endPage` when it is the last. */
-  nextStart(entry: number): number {
-    return this.endOf(entry) + this.#nodes.gaps[entry]!;
+  /** First page of the mapping after the one the last seek went to; `endPage` when it is the last. */
+  nextStart(): number {
+    for (let level = 0; level <= this.#height; level++) {
+      const next = this.#path[level]! + 1;
+      const slot = next & (NODE_ENTRIES - 1);
+      // The first start that an inner node notes is exact.
+      if (slot !== 0 && slot < this.#nodes.counts[next >> NODE_SHIFT]!) return this.#nodes.starts[next]!;
+    }
+    return this.endPage;
   }
 
   handleOf(entry: number): number {
@@ -93,6 +97,7 @@ export class GapTree {
 
   /** Goes to the lowest mapping with so many free pages after it; NONE when there is none. */
   seekGap(pages: number): number {
+    if (pages > WIDE) return this.#seekWide(this.#root, this.#height, pages);
     const links = this.#nodes.links;
     const path = this.#path;
     let node = this.#root;
@@ -107,14 +112,27 @@ export class GapTree {
     return entry;
   }
 
+  /** The same for more pages than a gap is noted with; such gaps are so large that no aperture has many. */
+  #seekWide(node: number, level: number, pages: number): number {
+    const first = node << NODE_SHIFT;
+    for (let entry = first; entry < first + this.#nodes.counts[node]!; entry++) {
+      if (this.#nodes.gaps[entry] !== WIDE) continue;
+      this.#path[level] = entry;
+      if (level > 0) {
+        const found = this.#seekWide(this.#nodes.links[entry]!, level - 1, pages);
+        if (found !== NONE) return found;
+      } else if (this.nextStart() - this.endOf(entry) >= pages) return entry;
+    }
+    return NONE;
+  }
+
   /** Adds a mapping into the gap after the one the last seek went to; the caller has seen that it fits. */
   insertAfterPath(start: number, pages: number, handle: number): void {
-    this.#makeRoom();
+    const next = this.nextStart();
+    if (this.#nodes.counts[this.#path[0]! >> NODE_SHIFT] === NODE_ENTRIES) this.#makeRoom();
     const before = this.#path[0]!;
-    const next = this.nextStart(before);
-    this.#nodes.gaps[before] = start - this.endOf(before);
-    this.#nodes.open(before + 1);
-    this.#nodes.write(before + 1, start, pages, next - start - pages, handle);
+    this.#nodes.gaps[before] = notedGap(start - this.endOf(before));
+    this.#nodes.insert(before + 1, start, pages, notedGap(next - start - pages), handle);
     this.#restate();
   }
 
@@ -124,39 +142,37 @@ export class GapTree {
     const entry = this.seek(start);
     if (this.#nodes.starts[entry] !== start) return NONE;
     const handle = this.#nodes.links[entry]!;
-    const freed = this.#nodes.pages[entry]! + this.#nodes.gaps[entry]!;
+    const next = this.nextStart();
     if ((entry & (NODE_ENTRIES - 1)) === 0) {
       // The gap that grows is in the leaf before.
-      this.#widen(this.seek(start - 1), freed);
+      this.#widen(this.seek(start - 1), next);
       this.#nodes.close(this.seek(start));
       this.#repair();
     } else {
-      this.#widen(entry - 1, freed);
+      this.#widen(entry - 1, next);
       this.#nodes.close(entry);
       if (this.#nodes.counts[entry >> NODE_SHIFT]! < FILL_MIN) this.#repair();
     }
     return handle;
   }
 
-  inspect(node = this.#root, level = this.#height): GapTreeNode {
+  inspect(node = this.#root, level = this.#height, next = this.endPage): GapTreeNode {
     const first = node << NODE_SHIFT;
-    const entries = Array.from({ length: this.#nodes.counts[node]! }, (_, slot): GapTreeEntry => {
+    const count = this.#nodes.counts[node]!;
+    const entries = Array.from({ length: count }, (_, slot): GapTreeEntry => {
       const entry = first + slot;
-      const [start, pages, gap, link] = [
-        this.startOf(entry),
-        this.pagesOf(entry),
-        this.gapAfter(entry),
-        this.handleOf(entry),
-      ];
-      if (level === 0) return { start, pages, gap, handle: link };
-      return { start, pages, gap, child: this.inspect(link, level - 1) };
+      const [start, pages, link] = [this.startOf(entry), this.pagesOf(entry), this.handleOf(entry)];
+      const end = slot + 1 < count ? this.startOf(entry + 1) : next;
+      if (level === 0) return { start, pages, gap: end - start - pages, handle: link };
+      return { start, pages, gap: this.#nodes.gaps[entry]!, child: this.inspect(link, level - 1, end) };
     });
     return { entries };
   }
 
-  /** Lets the gap after the path's mapping, or the one before it in its leaf, grow, and carries that up. */
-  #widen(entry: number, pages: number): void {
-    const gap = (this.#nodes.gaps[entry]! += pages);
+  /** Lets the gap after the path's mapping, or the one before it in its leaf, reach up to `next`; carries that up. */
+  #widen(entry: number, next: number): void {
+    const gap = notedGap(next - this.endOf(entry));
+    this.#nodes.gaps[entry] = gap;
     for (let level = 1; level <= this.#height; level++) {
       const above = this.#path[level]!;
       if (this.#nodes.gaps[above]! >= gap) return;
@@ -164,10 +180,14 @@ export class GapTree {
     }
   }
 
-  /** Carries a changed gap or first start from the leaf up, as far as it matters. */
+  /** Carries a smaller gap from the leaf up, as far as it matters; an insertion changes no first start. */
   #restate(): void {
+    const { gaps } = this.#nodes;
     for (let level = 0; level < this.#height; level++) {
-      if (!this.#nodes.describe(this.#path[level + 1]!)) return;
+      const gap = this.#nodes.largestGap(this.#path[level]! >> NODE_SHIFT);
+      const above = this.#path[level + 1]!;
+      if (gaps[above] === gap) return;
+      gaps[above] = gap;
     }
   }
 
@@ -199,8 +219,7 @@ export class GapTree {
     const kept = slot === NODE_ENTRIES - 1 ? JOIN_MAX : NODE_ENTRIES / 2;
     this.#nodes.moveRight(node, right, NODE_ENTRIES - kept);
     const parent = this.#path[level + 1]!;
-    this.#nodes.open(parent + 1);
-    this.#nodes.write(parent + 1, this.#nodes.starts[right << NODE_SHIFT]!, 0, this.#nodes.largestGap(right), right);
+    this.#nodes.insert(parent + 1, this.#nodes.starts[right << NODE_SHIFT]!, 0, this.#nodes.largestGap(right), right);
     this.#nodes.gaps[parent] = this.#nodes.largestGap(node);
     if (slot < kept) return;
     this.#path[level] = (right << NODE_SHIFT) + slot - kept;

@@ -79,7 +79,7 @@ export class IovaAllocator {
     if (!(Number.isInteger(page) && page >= 0)) return false;
     const before = this.#tree.seek(page);
     const roomPage = this.#tree.endOf(before);
-    if (page < roomPage || page + pages > roomPage + this.#tree.gapAfter(before)) return false;
+    if (page < roomPage || page + pages > this.#tree.nextStart()) return false;
     this.#insert(page, pages);
     return true;
   }
@@ -108,10 +108,11 @@ export class IovaAllocator {
   /** All mappings, by address. */
   *entries(): IterableIterator<IovaSpan> {
     const tree = this.#tree;
-    let page = tree.nextStart(tree.seek(-1));
+    tree.seek(-1);
+    let page = tree.nextStart();
     while (page < tree.endPage) {
       const entry = tree.seek(page);
-      page = tree.nextStart(entry);
+      page = tree.nextStart();
       yield this.#span(entry);
     }
   }

@@ -1,4 +1,4 @@
-import type { SharedMemory } from "./shared-memory.js";
+import { listNonZeroByWord, type SharedMemory } from "./shared-memory.js";
 
 /** Memory that passes every verb on: what stands between a role and its memory overrides the one it changes. */
 export class ForwardingMemory implements SharedMemory {
@@ -48,6 +48,11 @@ export class ForwardingMemory implements SharedMemory {
 
   takeBits32(offset: number): number {
     return this.inner.takeBits32(offset);
+  }
+
+  /** Word by word through this object's read32, so that whoever overrides that sees every look. */
+  listNonZero32(offset: number, end: number, found: Int32Array): number {
+    return listNonZeroByWord(this, offset, end, found);
   }
 
   fence(): void {

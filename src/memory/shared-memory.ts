@@ -7,6 +7,7 @@
  * | observe | anyone, on an index, flag or event word | acquire: sees what was written before the matching publish |
  * | publish | the one writer of that word | release: earlier writes are visible before it, itself perhaps later |
  * | setBits, takeBits | anyone | read-modify-write, full fence |
+ * | listNonZero | anyone, on words that are set and taken | none: says where a take is worth it |
  * | fence | after a publish, before an observe | full: the publish is visible before the observe reads |
  *
  * Two implementations honour this contract. `RealMemory` is stronger than it asks: `Atomics.store` is sequentially
@@ -39,8 +40,26 @@ export interface SharedMemory {
   setBits32(offset: number, bits: number): void;
   /** Takes the 32-bit word and leaves zero, atomically (a full fence); signed int32. */
   takeBits32(offset: number): number;
+  /**
+   * Lists the 32-bit words of [offset, end) that are not zero: their offsets go to `found`, rising; returns how many.
+   *
+   * Offset and end are multiples of 4, and `found` has room for every word. One that is set meanwhile may be missed.
+   */
+  listNonZero32(offset: number, end: number, found: Int32Array): number;
   /** Orders an earlier publish before a later observe (store-load; VIRTIO 1.3, 2.7.13.4.1). */
   fence(): void;
+}
+
+/** Does what listNonZero32 is to do, one read32 a word: for memory in which each access counts. */
+export function listNonZeroByWord(
+  memory: Pick<SharedMemory, "read32">,
+  offset: number,
+  end: number,
+  found: Int32Array,
+): number {
+  let count = 0;
+  for (let at = offset; at < end; at += 4) if (memory.read32(at) !== 0) found[count++] = at;
+  return count;
 }
 
 /** Wraps a free-running 16-bit index. */

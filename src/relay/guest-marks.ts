@@ -1,5 +1,6 @@
-import type { DirtyLog } from "../dirty/dirty-log.js";
+import { bitsBetween, type DirtyLog, WORD_SHIFT } from "../dirty/dirty-log.js";
 import { usedRingBytes, VRING_USED, VRING_USED_ELEM } from "../layout/virtio-ring.js";
+import { PAGE_BYTES, PAGE_SHIFT } from "../memory/address.js";
 import { u16 } from "../memory/shared-memory.js";
 import { COUNTERS } from "../telemetry/counters.js";
 
@@ -18,6 +19,10 @@ export class GuestMarks {
   log: DirtyLog | undefined;
   readonly policy: MarkPolicy;
   readonly #used: number;
+  /** Page of the flags and where in it they are; page of the index behind them. */
+  readonly #firstPage: number;
+  readonly #within: number;
+  readonly #indexPage: number;
   readonly #num: number;
   readonly #counters: Float64Array;
 
@@ -26,6 +31,9 @@ export class GuestMarks {
     this.log = log;
     this.policy = policy;
     this.#used = used;
+    this.#firstPage = (used / PAGE_BYTES) | 0;
+    this.#within = used % PAGE_BYTES;
+    this.#indexPage = this.#pageAt(VRING_USED.offsets.ring - 1);
     this.#num = num;
     this.#counters = counters;
   }
@@ -36,6 +44,14 @@ export class GuestMarks {
     const count = u16(newIdx - oldIdx);
     const slot = oldIdx & (this.#num - 1);
     const straight = Math.min(count, this.#num - slot);
+    const last = this.#pageAt(entryOffset(slot + straight) - 1);
+    if (straight === count && last >>> WORD_SHIFT === this.#firstPage >>> WORD_SHIFT) {
+      // Index and entries in one word of the log, as nearly always: one read-modify-write.
+      const entries = bitsBetween(this.#pageAt(entryOffset(slot)), last);
+      this.log.markWord(last >>> WORD_SHIFT, bitsBetween(this.#firstPage, this.#indexPage) | entries);
+      this.#counters[COUNTERS.dirtyMarks]! += 1;
+      return;
+    }
     this.#mark(0, VRING_USED.offsets.ring);
     this.#mark(entryOffset(slot), straight * VRING_USED_ELEM.size);
     this.#mark(entryOffset(0), (count - straight) * VRING_USED_ELEM.size);
@@ -51,6 +67,11 @@ export class GuestMarks {
   /** Marks the whole used ring, as whoever takes over from an unknown state does. */
   all(): void {
     this.#mark(0, usedRingBytes(this.#num));
+  }
+
+  /** The page of a byte of the used ring. */
+  #pageAt(offset: number): number {
+    return this.#firstPage + ((this.#within + offset) >>> PAGE_SHIFT);
   }
 
   #mark(offset: number, bytes: number): void {

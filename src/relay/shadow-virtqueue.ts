@@ -1,11 +1,11 @@
-import type { GpaMap } from "../iova/gpa-map.js";
+import { GPA_MAP, type GpaMap } from "../iova/gpa-map.js";
 import { VHOST_ACCESS_RO, VHOST_ACCESS_WO } from "../layout/vhost.js";
 import * as virtioRing from "../layout/virtio-ring.js";
 import { joinHalves } from "../memory/address.js";
 import type { Notifier } from "../memory/bell.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import type { Parts } from "../memory/role.js";
-import { u16 } from "../memory/shared-memory.js";
+import { type SharedMemory, u16 } from "../memory/shared-memory.js";
 import { orderFault } from "../ring/chain-rules.js";
 import type { Accounting } from "../ring/driver-ring.js";
 import { armCalls, armKicks, callWanted, kickWanted, suppressCalls, suppressKicks } from "../ring/notification.js";
@@ -45,6 +45,10 @@ const ROW_AVAIL_IDX = BOOKS.availIdx;
 const ROW_PAGE = BOOKS.page;
 const ROW_OFFSET = BOOKS.offset;
 const ROW_LENGTH = BOOKS.length;
+
+const MAP_LAST = GPA_MAP.last;
+const MAP_DELTA = GPA_MAP.delta;
+const MAP_PERM = GPA_MAP.perm;
 
 /** What a shadow virtqueue is made of. */
 export interface ShadowVirtqueueParts {
@@ -108,8 +112,9 @@ export class ShadowVirtqueue implements DataPath {
   /** Moves what there is to move in both directions, at most a queue's worth each. */
   step(): boolean {
     if (this.state.armed === 1) this.#disarm();
-    const forwarded = this.forwardAvail();
-    return this.forwardUsed() || forwarded;
+    // Returns first: they free descriptors for what comes, and a device on this thread takes its turn right after.
+    const returned = this.forwardUsed();
+    return this.forwardAvail() || returned;
   }
 
   /**
@@ -137,6 +142,7 @@ export class ShadowVirtqueue implements DataPath {
   #shadowChains(waiting: number): number {
     const { state } = this;
     const { guest, shadow, map, counters } = this.#parts;
+    const { table: mappings } = map;
     const { descMemory: guestDesc, availMemory: guestAvail } = guest;
     const { descMemory: shadowDesc, availMemory: shadowAvail } = shadow;
     const { rows, outstanding, state: books } = this.#books;
@@ -150,10 +156,7 @@ export class ShadowVirtqueue implements DataPath {
     let shadowAvailIdx = state.shadowAvailIdx | 0;
     let freeHead = books.freeHead | 0;
     let freeCount = books.freeCount | 0;
-    let mapFirst = 0; // The mapping that the last buffer lay in: none yet.
-    let mapLast = -1;
-    let mapDelta = 0;
-    let mapPerm = 0;
+    let mapping = map.closing | 0; // The row that the last buffer lay in: none yet.
     let head = 0;
     let fault = 0;
     chains: for (let taken = 0; taken < waiting; taken++) {
@@ -188,7 +191,7 @@ export class ShadowVirtqueue implements DataPath {
           index = 0;
           continue;
         }
-        fault = elements === num ? CHAIN_TOO_LONG : orderFault(word, flagsSeen);
+        fault = elements === num ? CHAIN_TOO_LONG : (flagsSeen & ~word & WRITE) === 0 ? 0 : orderFault(word, flagsSeen);
         if (fault !== 0) break chains;
         elements++;
         flagsSeen |= word & WRITE;
@@ -196,18 +199,10 @@ export class ShadowVirtqueue implements DataPath {
         const page = (high & ~0x7ff) === 0 ? (high << 20) | (low >>> 12) : -1;
         const within = low & 0xfff;
         const last = page + ((within + length - 1) >>> 12);
-        if (page < mapFirst || last > mapLast) {
-          const row = map.indexOf(page);
-          if (row >= 0) {
-            mapFirst = map.starts[row]!;
-            mapLast = map.lasts[row]!;
-            mapDelta = map.deltas[row]!;
-            mapPerm = map.perms[row]!;
-          }
-        }
-        const whole = page >= mapFirst && last <= mapLast && length > 0;
-        if (whole && (mapPerm & (writable ? DEVICE_WRITES : DEVICE_READS)) !== 0 && count < freeCount) {
-          const frame = (page + mapDelta) | 0;
+        if (((page - mappings[mapping]!) | (mappings[mapping + MAP_LAST]! - page)) < 0) mapping = map.rowOf(page) | 0;
+        const rights = mappings[mapping + MAP_PERM]! & (writable ? DEVICE_WRITES : DEVICE_READS);
+        if (rights !== 0 && last <= mappings[mapping + MAP_LAST]! && length > 0 && count < freeCount) {
+          const frame = (page + mappings[mapping + MAP_DELTA]!) | 0;
           const to = (shadowTable + (cursor << DESC_SHIFT)) | 0;
           const row = cursor << ROW_SHIFT;
           cursor = rows[row + ROW_NEXT]!;
@@ -217,7 +212,7 @@ export class ShadowVirtqueue implements DataPath {
           shadowDesc.write32(to + 12, (word & (NEXT | WRITE)) | (cursor << 16));
           rows[row + ROW_PAGE] = page;
           rows[row + ROW_OFFSET] = within;
-          rows[row + ROW_LENGTH] = writable ? length : -length;
+          rows[row + ROW_LENGTH] = (writable ? length : -length) | 0;
           count++;
         } else {
           const pieces = this.#odd.add(joinHalves(low, high), length >>> 0, word, cursor, count, freeCount);
@@ -291,7 +286,7 @@ export class ShadowVirtqueue implements DataPath {
     let freeCount = books.freeCount | 0;
     let clamped = 0;
     let words = 0;
-    let markedWord = 0;
+    let markedAt = logBase; // The word that the marks of the last buffers are to be set in, together.
     let markedBits = 0;
     let fault = 0;
     for (let taken = 0; taken < waiting; taken++) {
@@ -313,14 +308,14 @@ export class ShadowVirtqueue implements DataPath {
           if (log !== undefined) {
             const page = rows[row + ROW_PAGE]!;
             const last = page + ((rows[row + ROW_OFFSET]! + extent - 1) >>> 12);
-            for (let p = page; p <= last; p++) {
-              if (p >>> 5 !== markedWord) {
-                if (markedBits !== 0) log.setBits32(logBase + (markedWord << 2), markedBits);
-                markedWord = p >>> 5;
+            for (let p = page; p <= last; p = (p | 31) + 1) {
+              const at = (logBase + ((p >>> 5) << 2)) | 0;
+              if (at !== markedAt) {
+                words += markMissing(log, markedAt, markedBits);
+                markedAt = at;
                 markedBits = 0;
-                words++;
               }
-              markedBits |= 1 << (p & 31);
+              markedBits |= (-1 << p) & (-1 >>> (31 - Math.min(last, p | 31)));
             }
           }
         }
@@ -343,7 +338,7 @@ export class ShadowVirtqueue implements DataPath {
       lastUsedIdx = (lastUsedIdx + 1) & 0xffff;
       guestUsedIdx = (guestUsedIdx + 1) & 0xffff;
     }
-    if (log !== undefined && markedBits !== 0) log.setBits32(logBase + (markedWord << 2), markedBits);
+    if (log !== undefined) words += markMissing(log, markedAt, markedBits);
     state.lastUsedIdx = lastUsedIdx;
     state.guestUsedIdx = guestUsedIdx;
     state.holding = 0;
@@ -526,4 +521,16 @@ export class ShadowVirtqueue implements DataPath {
       counters[COUNTERS.dirtyMarks]! += marks.log?.markRange(address, bytes) ?? 0;
     });
   }
+}
+
+/**
+ * Makes those marks of one word that are not there yet; returns the number of words it looked at.
+ *
+ * Only for bytes that the device wrote: they became visible before the index that was observed, so whoever takes a mark
+ * that is found here copies them. Where a device shares the relay's thread that rests on the fence behind its publish.
+ */
+function markMissing(log: SharedMemory, at: number, bits: number): number {
+  if (bits === 0) return 0;
+  if ((bits & ~log.read32(at)) !== 0) log.setBits32(at, bits);
+  return 1;
 }

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { ROWS } from "../../bench/rows.js";
 import { packageRoot } from "../../src/workers/worker-url.js";
 
 function bench(...args: string[]) {
@@ -47,4 +48,8 @@ test.each([
 test("--help shows examples and --list the goals", () => {
   expect(bench("--help").stdout).toContain("Examples:");
   expect(bench("--list").stdout).toMatch(/relay_1d_1map_vs_c +relay +chain +3 +2.2/);
+});
+
+test.each([...new Set(ROWS.map(({ family }) => family))])("--quick takes three rows of each family: %s", (family) => {
+  expect(ROWS.filter((row) => row.quick && row.family === family)).toHaveLength(3);
 });

@@ -30,7 +30,7 @@ const CASES: [string, Work, (input: Int32Array) => Kernel][] = [
 async function outputOfTwin(program: TwinName, work: Work, ...options: string[]): Promise<Buffer> {
   const [input, output] = [join(folder, "input"), join(folder, "output")];
   writeFileSync(input, record(work));
-  const twin = new TimedProcess(program, compileTwin(program, folder), [input, output, ...options]);
+  const twin = new TimedProcess(program, await compileTwin(program, folder), [input, output, ...options]);
   try {
     await twin.ready(undefined);
     return readFileSync(output);
@@ -64,7 +64,7 @@ describe.skipIf(typeof compiler === "string")(`the C twin (${typeof compiler ===
   test("a twin that did other work is refused before anything is timed", async () => {
     const row = ROWS.find(({ name }) => name === "bitmap_scan_1pct_vs_c")!;
     const less = { ...row.b[0]!, work: { kind: "bitmap", bytes: 65_536, dirtyPerMillion: 10 } as const };
-    const contest = new Contest({ processPairs: 1, windows: 1, windowNs: 1e6, repeatMs: 0 });
+    const contest = new Contest({ processPairs: 1, windows: 1, windowNs: 1e6, warmNs: 1e6, totalMs: 0 });
     try {
       await expect(contest.measure({ ...row, b: [less] })).rejects.toThrow(TwinMismatch);
       expect(contest.outputsEqual).toBe(false);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { requireEqualOutputs, TwinMismatch } from "../../bench/harness/contest.js";
-import { changeOf, isNoisy, judgePairs, standing } from "../../bench/harness/verdict.js";
+import { changeOf, isNoisy, judgePairs, outOfTheRunning, standing } from "../../bench/harness/verdict.js";
 
 const row = (...ratios: number[]) => judgePairs(ratios.map((ratio) => ({ a: ratio * 10, b: 10 })));
 const around = (value: number) => row(...[-3, -2, -1, 0, 1, 2, 3].map((step) => value * (1 + step / 300)));
@@ -17,6 +17,13 @@ test("an interval that reaches beyond a quarter to either side is noisy", () => 
   expect(isNoisy(2, [1.5, 2.5])).toBe(false);
   expect(isNoisy(2, [1.49, 2.1])).toBe(true);
   expect(isNoisy(2, [1.9, 2.51])).toBe(true);
+});
+
+test("of several, who is slow in every window is out of the running, and nobody before all were measured", () => {
+  const peer = (...windows: number[]) => windows.map((b) => ({ a: 1, b }));
+  expect(outOfTheRunning([peer(10, 11, 12), peer(17, 18, 19), peer(16, 40, 50)])).toEqual(new Set([1]));
+  expect(outOfTheRunning([peer(10, 10, 10), peer()])).toEqual(new Set());
+  expect(outOfTheRunning([peer(10, 500, 600)])).toEqual(new Set());
 });
 
 test("a goal is met by a whole interval, and holds for its lower end", () => {

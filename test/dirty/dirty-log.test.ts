@@ -205,9 +205,9 @@ describe("these ranges notice that", () => {
       "the page behind the last byte is marked",
       [FILE, "(address + bytes - 1) / PAGE_BYTES", "(address + bytes) / PAGE_BYTES"],
     ],
-    ["bit 31 is lost", [FILE, "(-1 >>> (WORD_PAGES - 1 - to))", "((1 << (to + 1)) - 1)"]],
-    ["a word is marked from its beginning", [FILE, "word === firstWord ? first % WORD_PAGES : 0", "0"]],
-    ["a word is marked to its end", [FILE, "word === lastWord ? last % WORD_PAGES : WORD_PAGES - 1", "WORD_PAGES - 1"]],
+    ["bit 31 is lost", [FILE, "(-1 >>> (WORD_PAGES - 1 - last))", "((1 << (last + 1)) - 1)"]],
+    ["a word is marked from its beginning", [FILE, "word === firstWord ? first : 0", "0"]],
+    ["a word is marked to its end", [FILE, "word === lastWord ? last : WORD_PAGES - 1", "WORD_PAGES - 1"]],
     ["the last word is forgotten", [FILE, "word <= lastWord", "word < lastWord || word === firstWord"]],
     ["each page is a read-modify-write", [FILE, "return lastWord - firstWord + 1;", "return last - first + 1;"]],
   ];

@@ -1,4 +1,4 @@
-import type { SharedMemory } from "../../src/memory/shared-memory.js";
+import { listNonZeroByWord, type SharedMemory } from "../../src/memory/shared-memory.js";
 
 /** In which order one party's stores reach the others: at once, in order, or as loosely as SharedMemory allows. */
 export type StoreOrder = "sc" | "tso" | "pso";
@@ -306,6 +306,7 @@ class RecordedMemory implements PartyMemory {
   publish16 = (offset: number, value: number) => void this.#access("publish", offset, 2, value);
   setBits32 = (offset: number, bits: number) => void this.#access("set", offset, 4, bits);
   takeBits32 = (offset: number) => this.#access("take", offset, 4);
+  listNonZero32 = (offset: number, end: number, found: Int32Array) => listNonZeroByWord(this, offset, end, found);
   fence = () => void this.#access("fence", 0, 0);
   sleep = (offset: number) => void this.#access("sleep", offset, 4);
 

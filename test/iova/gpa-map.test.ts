@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { GpaMap, type GpaMapping } from "../../src/iova/gpa-map.js";
+import { GPA_MAP, GpaMap, type GpaMapping } from "../../src/iova/gpa-map.js";
 import { VHOST_ACCESS_RO, VHOST_ACCESS_RW, VHOST_ACCESS_WO } from "../../src/layout/vhost.js";
 import type { Gpa, Iova } from "../../src/memory/address.js";
 import { seeded } from "./seeded.js";
@@ -21,8 +21,13 @@ function mapOf(...mappings: GpaMapping[]): GpaMap {
 }
 
 /** All that can be seen of a map. */
-function picture({ size, starts, lasts, deltas, perms, first, shift }: GpaMap): unknown {
-  return structuredClone({ size, starts, lasts, deltas, perms, first, shift });
+function picture({ size, table, first, shift }: GpaMap): unknown {
+  return structuredClone({ size, table, first, shift });
+}
+
+/** One column of a map's table, the closing row included. */
+function column({ table }: GpaMap, name: "start" | "last" | "delta" | "perm"): Int32Array {
+  return table.filter((_, at) => at % (1 << GPA_MAP.rowShift) === GPA_MAP[name]);
 }
 
 /** The row of a page by looking at every mapping, in order of address. */
@@ -55,7 +60,7 @@ function firstDifference(
 
 /** What the relay's int32 arithmetic makes of a page: two halves of an address, put together. */
 function translated(map: GpaMap, page: number, row: number): number {
-  const frame = (page + map.deltas[row]!) | 0;
+  const frame = (page + column(map, "delta")[row]!) | 0;
   const high = (map.iovaHigh + (frame >>> 20)) | 0;
   return high * 2 ** 32 + ((frame << 12) >>> 0);
 }
@@ -83,14 +88,16 @@ const raggedMappings = fc
 class ExclusiveLast extends GpaMap {
   override indexOf(page: number): number {
     const row = super.indexOf(page);
-    return row >= 0 && page === this.lasts[row] ? -1 : row;
+    return row >= 0 && page === column(this, "last")[row] ? -1 : row;
   }
 }
 
 /** Forgets to look whether a mapping reaches as far as the page. */
 class NoUpperBound extends GpaMap {
   override indexOf(page: number): number {
-    return this.starts.subarray(0, this.size).findLastIndex((start) => start <= page);
+    return column(this, "start")
+      .subarray(0, this.size)
+      .findLastIndex((start) => start <= page);
   }
 }
 
@@ -98,7 +105,7 @@ class NoUpperBound extends GpaMap {
 class OneRowPerBucket extends GpaMap {
   override indexOf(page: number): number {
     const row = this.first[page >>> this.shift] ?? 0;
-    return page >= this.starts[row]! && page <= this.lasts[row]! ? row : -1;
+    return page >= column(this, "start")[row]! && page <= column(this, "last")[row]! ? row : -1;
   }
 }
 
@@ -215,7 +222,7 @@ describe("GpaMap", () => {
   it("keeps the rights of each mapping with it", () => {
     const map = mapOf(mapping(4, 1, 0, VHOST_ACCESS_WO), mapping(0, 1, 1, VHOST_ACCESS_RO), mapping(2, 1, 2));
     expect([...map.entries()].map(({ perm }) => perm)).toEqual([VHOST_ACCESS_RO, VHOST_ACCESS_RW, VHOST_ACCESS_WO]);
-    expect(map.perms[map.indexOf(4)]).toBe(VHOST_ACCESS_WO);
+    expect(column(map, "perm")[map.indexOf(4)]).toBe(VHOST_ACCESS_WO);
   });
 
   it("answers the same whether mappings came at once or one by one, and others went", () => {
@@ -242,7 +249,9 @@ describe("GpaMap against a naive search", () => {
     fc.assert(
       fc.property(raggedMappings, fc.nat({ max: PAGES_MAX - 1 }), (mappings, some) => {
         const map = mapOf(...mappings);
-        for (const page of [some, ...map.starts, ...map.lasts].filter((each) => map.indexOf(each) >= 0)) {
+        for (const page of [some, ...column(map, "start"), ...column(map, "last")].filter(
+          (each) => map.indexOf(each) >= 0,
+        )) {
           const bucket = page >>> map.shift;
           expect(map.indexOf(page)).toBeGreaterThanOrEqual(map.first[bucket]!);
           expect(map.indexOf(page)).toBeLessThanOrEqual(map.first[bucket + 1]!);

@@ -135,14 +135,16 @@ describe("a mark that is dropped", () => {
       return memory;
     };
     testMachine({ batch: 8 }, { inputBytes: 660, relay: { wrapLog: counting } }).pass();
-    const machine = testMachine(
-      { batch: 8 },
-      { inputBytes: 660, judged: true, relay: { wrapLog: (log) => new Dropping(log, count - 3) } },
-    );
-    machine.pass();
-    machine.settle();
-    machine.oracle?.sync();
-    expect(machine.oracle!.missing().length + machine.bookProblems().length).toBeGreaterThan(0);
+    // The very last cover pages that have a mark already: which of those before is the last of its page is looked up.
+    const missing = Array.from({ length: 16 }, (_, back) => {
+      const wrapLog = (log: SharedMemory) => new Dropping(log, count - 1 - back);
+      const machine = testMachine({ batch: 8 }, { inputBytes: 660, judged: true, relay: { wrapLog } });
+      machine.pass();
+      machine.settle();
+      machine.oracle?.sync();
+      return machine.oracle!.missing().length + machine.bookProblems().length;
+    });
+    expect(Math.max(...missing)).toBeGreaterThan(0);
   });
 });
 

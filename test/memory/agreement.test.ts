@@ -33,10 +33,18 @@ const calls: fc.Arbitrary<Call> = fc.oneof(
   fc.tuple(half, int32).map(([at, v]) => call(`publish16(${at}, ${v})`, (m) => m.publish16(at, v))),
   fc.tuple(word, int32).map(([at, v]) => call(`setBits32(${at}, ${v})`, (m) => m.setBits32(at, v))),
   word.map((at) => call(`takeBits32(${at})`, (m) => m.takeBits32(at))),
+  fc
+    .tuple(word, word)
+    .map(([a, b]) => call(`listNonZero32(${a}, ${b})`, (m) => listed(m, Math.min(a, b), Math.max(a, b)))),
   fc.constant(call("fence()", (m) => m.fence())),
   piece.map(({ at, bytes }) => call(`copyIn(${at}, ${bytes.join()})`, (m) => m.copyIn(at, bytes))),
   piece.map(({ at, bytes }) => call(`copyOut(${at}, ${bytes.length})`, (m) => copiedOut(m, at, bytes.length))),
 );
+
+function listed(memory: SharedMemory, from: number, end: number): number[] {
+  const found = new Int32Array(BYTES / 4);
+  return [...found.subarray(0, memory.listNonZero32(from, end, found))];
+}
 
 function copiedOut(memory: SharedMemory, at: number, length: number): number[] {
   const target = new Uint8Array(length);

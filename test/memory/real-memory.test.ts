@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { REGION_BYTES_MAX, RealMemory } from "../../src/memory/real-memory.js";
 
@@ -49,5 +50,32 @@ describe("RealMemory", () => {
   it("covers whole words only", () => {
     expect(() => new RealMemory(new ArrayBuffer(6))).toThrow("whole number of 32-bit words");
     expect(REGION_BYTES_MAX).toBe(2 ** 31);
+  });
+});
+
+describe("RealMemory.listNonZero32()", () => {
+  const BYTES = 40_960;
+  const words = fc.uniqueArray(fc.nat(BYTES / 4 - 1), { maxLength: 60 });
+  const range = fc
+    .tuple(fc.nat(BYTES / 4), fc.nat(BYTES / 4))
+    .map(([a, b]) => [Math.min(a, b) * 4, Math.max(a, b) * 4]);
+
+  it("finds what a loop over the words finds, in blocks that are compared at once and beside them", () => {
+    fc.assert(
+      fc.property(words, range, fc.constantFrom(1, -1, 2 ** 31, 0x0100_0000), (marked, [from, end], value) => {
+        const memory = new RealMemory(new SharedArrayBuffer(BYTES));
+        for (const word of marked) memory.write32(word * 4, value);
+        const found = new Int32Array((end! - from!) / 4);
+        const count = memory.listNonZero32(from!, end!, found);
+        const due = marked.map((word) => word * 4).filter((at) => at >= from! && at < end!);
+        expect([...found.subarray(0, count)]).toEqual(due.sort((a, b) => a - b));
+      }),
+    );
+  });
+
+  it("finds every word of a block that is full", () => {
+    const memory = new RealMemory(new SharedArrayBuffer(16_384));
+    for (let at = 0; at < 16_384; at += 4) memory.write32(at, -1);
+    expect(memory.listNonZero32(0, 16_384, new Int32Array(4096))).toBe(4096);
   });
 });

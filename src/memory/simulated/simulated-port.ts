@@ -1,5 +1,5 @@
 import { assert } from "../assert.js";
-import type { SharedMemory } from "../shared-memory.js";
+import { listNonZeroByWord, type SharedMemory } from "../shared-memory.js";
 import type { AccessKind } from "./access.js";
 import type { SimulatedMemory } from "./simulated-memory.js";
 import type { SimulatedParty } from "./simulated-party.js";
@@ -89,6 +89,10 @@ export class SimulatedPort implements SharedMemory {
 
   takeBits32(offset: number): number {
     return this.#modify("takeBits32", offset, undefined, () => 0);
+  }
+
+  listNonZero32(offset: number, end: number, found: Int32Array): number {
+    return listNonZeroByWord(this, offset, end, found);
   }
 
   fence(): void {
