@@ -1,0 +1,144 @@
+import {
+  availEventOffset,
+  VRING_DESC_F_INDIRECT,
+  VRING_DESC_F_NEXT,
+  VRING_DESC_F_WRITE,
+  VRING_USED_F_NO_NOTIFY,
+} from "../../layout/virtio-ring.js";
+import { u16 } from "../../memory/shared-memory.js";
+import type { DirtyStamps } from "../oracles/dirty-stamps.js";
+import type { Element, RawDescriptor } from "./program.js";
+import { SPACE, TABLES_GPA, type World } from "./world.js";
+
+/** A guest driver that does what a program says, right or wrong; shares no code with the shipping one. */
+export class NaiveGuest {
+  /** Chains offered, and heads that came back. */
+  offered = 0;
+  reaped = 0;
+  readonly #world: World;
+  readonly #stamps: DirtyStamps;
+  readonly #free: number[];
+  readonly #chains = new Map<number, number[]>();
+  #availIdx: number;
+  #publishedIdx: number;
+  #lastUsedIdx: number;
+
+  constructor(world: World, stamps: DirtyStamps) {
+    this.#world = world;
+    this.#stamps = stamps;
+    this.#free = Array.from({ length: world.setup.num }, (_, i) => i);
+    this.#availIdx = this.#publishedIdx = this.#lastUsedIdx = world.setup.start;
+  }
+
+  /** Chains that it waits for. */
+  get outstanding(): number {
+    return this.#chains.size;
+  }
+
+  /** Lays out a chain by the rules, of at most `num` elements; false when it has no descriptors for it. */
+  offer(elements: readonly Element[], form: "direct" | "indirect" | "mixed"): boolean {
+    const direct = form === "direct" ? elements.length : Math.min(form === "mixed" ? 1 : 0, elements.length - 1);
+    const slots = form === "direct" ? direct : direct + 1;
+    if (elements.length === 0 || elements.length > this.#world.setup.num || slots > this.#free.length) return false;
+    const taken = this.#free.splice(0, slots);
+    for (let i = 0; i < direct; i++) {
+      const last = i === slots - 1;
+      this.#descriptor(
+        this.#descriptorAt(taken[i]!),
+        raw(elements[i]!, last ? 0 : VRING_DESC_F_NEXT, taken[i + 1] ?? 0),
+      );
+    }
+    if (form !== "direct") this.#indirect(taken.at(-1)!, elements.slice(direct));
+    this.#chains.set(taken[0]!, taken);
+    this.#putHead(taken[0]!);
+    return true;
+  }
+
+  /** Writes descriptors as they are, and offers the first of them. */
+  offerRaw(slot: number, descriptors: readonly RawDescriptor[], table: readonly RawDescriptor[] = []): void {
+    const { num } = this.#world.setup;
+    for (const [i, each] of descriptors.entries()) this.#descriptor(this.#descriptorAt((slot + i) % num), each);
+    for (const [i, each] of table.slice(0, 2 * num).entries()) this.#descriptor(TABLES_GPA + i * 16, each);
+    this.#putHead(slot % num);
+  }
+
+  /** Puts a head into the avail ring. */
+  offerHead(head: number): void {
+    this.#putHead(head);
+  }
+
+  /** Moves avail.idx; true when the other side asked to be kicked for that. */
+  publish(jump = 0): boolean {
+    const { setup, guestRing } = this.#world;
+    const oldIdx = this.#publishedIdx;
+    const idx = u16(this.#availIdx + jump);
+    if (idx === oldIdx) return false;
+    this.#store16(guestRing.avail + 2, idx);
+    this.#publishedIdx = this.#availIdx = idx;
+    if (!setup.eventIdx) return (this.#world.get16(guestRing.used) & VRING_USED_F_NO_NOTIFY) === 0;
+    const event = this.#world.get16(guestRing.used + availEventOffset(setup.num));
+    return u16(idx - event - 1) < u16(idx - oldIdx);
+  }
+
+  /** Takes back what is used, and asks to be called for the next; at most a ring's worth. */
+  reap(): boolean {
+    const { setup, guestRing, views } = this.#world;
+    const usedIdx = this.#world.get16(guestRing.used + 2);
+    let moved = false;
+    for (let i = 0; i < setup.num && this.#lastUsedIdx !== usedIdx; i++) {
+      const at = guestRing.used + 4 + (this.#lastUsedIdx & (setup.num - 1)) * 8;
+      const head = views[SPACE.low]!.getUint32(at, true);
+      this.#free.push(...(this.#chains.get(head) ?? []));
+      this.#chains.delete(head);
+      this.#lastUsedIdx = u16(this.#lastUsedIdx + 1);
+      this.reaped += 1;
+      moved = true;
+    }
+    if (setup.eventIdx) this.#store16(guestRing.avail + 4 + 2 * setup.num, this.#lastUsedIdx);
+    return moved;
+  }
+
+  #indirect(slot: number, elements: readonly Element[]): void {
+    const table = TABLES_GPA + slot * this.#world.setup.num * 16;
+    for (const [i, element] of elements.entries()) {
+      const last = i === elements.length - 1;
+      this.#descriptor(table + i * 16, raw(element, last ? 0 : VRING_DESC_F_NEXT, last ? 0 : i + 1));
+    }
+    const length = elements.length * 16;
+    this.#descriptor(this.#descriptorAt(slot), {
+      address: BigInt(table),
+      length,
+      flags: VRING_DESC_F_INDIRECT,
+      next: 0,
+    });
+  }
+
+  #putHead(head: number): void {
+    const { setup, guestRing } = this.#world;
+    this.#store16(guestRing.avail + 4 + (this.#availIdx & (setup.num - 1)) * 2, head);
+    this.#availIdx = u16(this.#availIdx + 1);
+    this.offered += 1;
+  }
+
+  #descriptorAt(slot: number): number {
+    return this.#world.guestRing.desc + slot * 16;
+  }
+
+  #descriptor(gpa: number, { address, length, flags, next }: RawDescriptor): void {
+    const view = this.#world.views[SPACE.low]!;
+    view.setBigUint64(gpa, address, true);
+    view.setUint32(gpa + 8, length, true);
+    view.setUint16(gpa + 12, flags, true);
+    view.setUint16(gpa + 14, next, true);
+    this.#stamps.guestWrote(SPACE.low, gpa, 16);
+  }
+
+  #store16(gpa: number, value: number): void {
+    this.#world.set16(gpa, value);
+    this.#stamps.guestWrote(SPACE.low, gpa, 2);
+  }
+}
+
+function raw({ gpa, bytes, writable }: Element, flags: number, next: number): RawDescriptor {
+  return { address: BigInt(gpa), length: bytes, flags: flags | (writable ? VRING_DESC_F_WRITE : 0), next };
+}
