@@ -100,7 +100,8 @@ export class GpaMap {
     const { table } = this;
     const first = this.#first;
     const bucket = page >>> this.#shift;
-    if (page < 0 || bucket + 1 >= first.length) return this.closing;
+    // Pages below 0 as well: as unsigned numbers they lie in buckets beyond the last.
+    if (bucket + 1 >= first.length) return this.closing;
     // A sign bit instead of two comparisons: on random pages nobody can predict either.
     let row = first[bucket]! << ROW_SHIFT;
     row += COLUMNS & ~((page - table[row + COLUMNS]!) >> 31);

@@ -43,6 +43,8 @@ export interface RelayParts {
   readonly log: DirtyLog | undefined;
   readonly markPolicy: MarkPolicy;
   readonly counters: Float64Array;
+  /** Where the guest's rings stand, by queue, when this relay takes over from another. */
+  readonly ringStates?: readonly RingState[] | undefined;
 }
 
 /** The relay's queues: which path each is on, where the guest's ring stood when it began, and which are broken. */
@@ -61,7 +63,7 @@ export class RelayQueues {
     this.#parts = parts;
     this.#paths = parts.queues.map(() => undefined);
     this.#dying = parts.queues.map(() => undefined);
-    this.#bases = parts.queues.map(() => ({ lastAvailIdx: 0, usedIdx: 0 }));
+    this.#bases = parts.queues.map((_, queue) => parts.ringStates?.[queue] ?? { lastAvailIdx: 0, usedIdx: 0 });
     this.#broken = new Int32Array(parts.queues.length);
   }
 

@@ -19,7 +19,7 @@ import type { DataPathName } from "./data-path.js";
 import { type RelayParts, RelayQueues } from "./relay-queues.js";
 
 /** Where a change of data path stands. */
-const SWITCH = {
+export const SWITCH = {
   none: 0,
   /** Waiting for the device to rest; used buffers still flow. */
   suspending: 1,
@@ -50,6 +50,8 @@ export class Relay implements Role, DeviceSide {
   readonly #parts: RelayParts;
   #path: DataPathName;
   #wanted: DataPathName;
+  /** Whether the address space is to be planned anew. */
+  #remap = false;
   #plan: AddressPlan;
   readonly #queues: RelayQueues;
 
@@ -66,9 +68,9 @@ export class Relay implements Role, DeviceSide {
     return this.#path;
   }
 
-  /** Whether a change of data path is under way or asked for. */
+  /** Whether a change of data path or address space is under way or asked for. */
   get switching(): boolean {
-    return this.state.switching !== SWITCH.none || this.#wanted !== this.#path;
+    return this.state.switching !== SWITCH.none || this.#wanted !== this.#path || this.#remap;
   }
 
   /** Faults that broke a queue, for reports. */
@@ -82,6 +84,15 @@ export class Relay implements Role, DeviceSide {
     if (path === "used-only" && eventIdx) return false;
     this.#wanted = path;
     return true;
+  }
+
+  /**
+   * Asks for the device's address space to be planned anew (VHOST_SET_MEM_TABLE), which step() carries out.
+   *
+   * In the same way as a change of path, so that no chain is in flight while its mapping goes.
+   */
+  requestRemap(): void {
+    this.#remap = true;
   }
 
   step(): boolean {
@@ -196,6 +207,7 @@ export class Relay implements Role, DeviceSide {
         return true;
       case SWITCH.resetting:
         if (!this.#deviceForgot()) return false;
+        this.#remap = false;
         this.#path = this.#wanted;
         this.#plan = plan(this.#path);
         this.#queues.enable(this.#path, this.#plan);

@@ -191,8 +191,10 @@ export class ShadowVirtqueue implements DataPath {
           index = 0;
           continue;
         }
-        fault = elements === num ? CHAIN_TOO_LONG : (flagsSeen & ~word & WRITE) === 0 ? 0 : orderFault(word, flagsSeen);
-        if (fault !== 0) break chains;
+        if (elements === num || (flagsSeen & ~word & WRITE) !== 0) {
+          fault = elements === num ? CHAIN_TOO_LONG : orderFault(word, flagsSeen);
+          break chains;
+        }
         elements++;
         flagsSeen |= word & WRITE;
         const writable = (word & WRITE) !== 0;
@@ -306,17 +308,20 @@ export class ShadowVirtqueue implements DataPath {
         if (extent > 0) {
           writable += extent;
           if (log !== undefined) {
-            const page = rows[row + ROW_PAGE]!;
+            let page = rows[row + ROW_PAGE]!;
             const last = page + ((rows[row + ROW_OFFSET]! + extent - 1) >>> 12);
-            for (let p = page; p <= last; p = (p | 31) + 1) {
-              const at = (logBase + ((p >>> 5) << 2)) | 0;
-              if (at !== markedAt) {
-                words += markMissing(log, markedAt, markedBits);
-                markedAt = at;
-                markedBits = 0;
-              }
-              markedBits |= (-1 << p) & (-1 >>> (31 - Math.min(last, p | 31)));
+            const at = (logBase + ((page >>> 5) << 2)) | 0;
+            if (at !== markedAt) {
+              words += markMissing(log, markedAt, markedBits);
+              markedAt = at;
+              markedBits = 0;
             }
+            for (; (page ^ last) >>> 5 !== 0; page = (page | 31) + 1) {
+              words += markMissing(log, markedAt, markedBits | (-1 << page));
+              markedAt = (markedAt + 4) | 0;
+              markedBits = 0;
+            }
+            markedBits |= (-1 << page) & (-1 >>> (31 - last));
           }
         }
         if (--left === 0) break;
