@@ -45,7 +45,6 @@ const ROW_AVAIL_IDX = BOOKS.availIdx;
 const ROW_PAGE = BOOKS.page;
 const ROW_OFFSET = BOOKS.offset;
 const ROW_LENGTH = BOOKS.length;
-
 const MAP_LAST = GPA_MAP.last;
 const MAP_DELTA = GPA_MAP.delta;
 const MAP_PERM = GPA_MAP.perm;
