@@ -4,6 +4,7 @@ import { EXIT, exitCodeOf } from "../report/exit-codes.js";
 import { arenaCommand } from "./arena.js";
 import { benchCommand } from "./bench.js";
 import { runCommand } from "./run.js";
+import { validateCommand } from "./validate.js";
 
 const VERSION = "0.1.0";
 
@@ -12,6 +13,7 @@ Examples:
   svq bench --quick                     the main job: what each data path costs, in under a minute
   svq bench --quick --fault drop-mark   the same with a fault, to see that the gates are alive
   svq run --path svq/fused              one machine until Ctrl-C, with live counters
+  svq validate                          the relay against bad inputs, fuzzing and faults, under oracles
   svq arena --ram 4G                    which bytes are shared, and who may touch them
 `;
 
@@ -34,6 +36,7 @@ const program = new Command("svq")
   .addHelpText("after", EXAMPLES)
   .addCommand(benchCommand())
   .addCommand(runCommand())
+  .addCommand(validateCommand())
   .addCommand(arenaCommand());
 for (const command of program.commands) command.exitOverride().configureOutput(OUTPUT);
 

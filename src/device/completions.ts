@@ -57,9 +57,8 @@ export class Completions {
   /** Chooses the next completion that is due into head and length, if there is one. */
   next(): boolean {
     const { state } = this;
-    const due = this.#dueCount();
-    if (due === 0) return false;
-    const pick = this.#behaviour.order === "in-order" ? 0 : this.#random(due);
+    const pick = this.#behaviour.order === "in-order" ? this.#first() : this.#any();
+    if (pick < 0) return false;
     const row = pick * COLUMNS;
     this.head = this.#rows[row + HEAD]!;
     this.length = this.#rows[row + LENGTH]!;
@@ -77,13 +76,24 @@ export class Completions {
     return { state: this.state, tables: [this.#rows] };
   }
 
-  /** Rows are in order of arrival, and all wait equally long. */
-  #dueCount(): number {
-    const { state } = this;
-    if (this.#behaviour.delaySteps === 0) return state.count;
+  /** The one that came first, when it is due: none behind it goes before it. −1 otherwise. */
+  #first(): number {
+    return this.state.count > 0 && this.#isDue(0) ? 0 : -1;
+  }
+
+  /** Any of those that are due, whoever came before it; −1 when none is. */
+  #any(): number {
+    const { count } = this.state;
     let due = 0;
-    while (due < state.count && state.step - this.#rows[due * COLUMNS + DUE]! >= 0) due++;
-    return due;
+    for (let row = 0; row < count; row++) if (this.#isDue(row)) due += 1;
+    if (due === 0) return -1;
+    let left = this.#random(due);
+    for (let row = 0; ; row++) if (this.#isDue(row) && left-- === 0) return row;
+  }
+
+  #isDue(row: number): boolean {
+    // The difference as int32: steps are counted on over their wrap.
+    return this.#behaviour.delaySteps === 0 || ((this.state.step - this.#rows[row * COLUMNS + DUE]!) | 0) >= 0;
   }
 
   #random(below: number): number {

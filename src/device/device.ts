@@ -114,6 +114,7 @@ export class Device implements Role, DeviceSide {
 
   reset(): Answer {
     this.#queues.fill(undefined);
+    this.#parts.iotlb.clear();
     this.state.running = 0;
     this.state.suspending = 0;
     return "done";

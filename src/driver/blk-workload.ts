@@ -90,8 +90,10 @@ export class BlkWorkload implements Workload {
     return this.#chains[kind][slot]!;
   }
 
-  finish(number: number, slot: number): boolean {
+  finish(number: number, slot: number, usedLength: number): boolean {
     const kind = this.#kind(number);
+    // The status is the last byte: behind the length that is reported it is nobody's word (VIRTIO 1.3, 2.7.8.3).
+    if (usedLength <= this.#answerBytes(kind)) return false;
     const { guest, slots } = this.#context;
     const { meta, in: data } = slots[slot]!;
     const status = new Uint8Array(1);
@@ -100,6 +102,12 @@ export class BlkWorkload implements Workload {
     if (kind === "in") guest.copyOut(data, this.#slice(this.received, this.#blockOf(number)));
     if (kind === "get-id") this.identity = this.#readIdentity(data);
     return true;
+  }
+
+  /** Bytes that the device writes before the status. */
+  #answerBytes(kind: Kind): number {
+    if (kind === "in") return this.#context.requestBytes;
+    return kind === "get-id" ? VIRTIO_BLK_ID_BYTES : 0;
   }
 
   #kind(number: number): Kind {

@@ -63,10 +63,12 @@ export class NetWorkload implements Workload {
   }
 
   finish(number: number, slot: number, usedLength: number): boolean {
-    const payload = this.#payload(number);
+    const { start, end } = this.#payload(number);
     const from = this.#context.slots[slot]!.in + HEADER_BYTES;
-    this.#context.guest.copyOut(from, this.received.subarray(payload.start, payload.end));
-    return usedLength >= HEADER_BYTES + payload.end - payload.start;
+    // What lies behind the length that is reported is not the device's word (VIRTIO 1.3, 2.7.8.3).
+    const bytes = Math.min(Math.max(usedLength - HEADER_BYTES, 0), end - start);
+    this.#context.guest.copyOut(from, this.received.subarray(start, start + bytes));
+    return usedLength >= HEADER_BYTES + end - start;
   }
 
   #payload(number: number): { start: number; end: number } {

@@ -40,9 +40,12 @@ export class IotlbRing {
   readonly #memory: SharedMemory;
   readonly #base: number;
 
+  /** Goes on where whoever had this end before left off; zeroed memory is an empty ring. */
   constructor(memory: SharedMemory, base: number) {
     this.#memory = memory;
     this.#base = base;
+    this.state.sent = memory.observe16(base + SENT);
+    this.state.received = memory.observe16(base + RECEIVED);
   }
 
   /** Sends a message; false, with nothing sent, while the ring is full. */

@@ -89,6 +89,12 @@ export class Iotlb {
     return any;
   }
 
+  /** Forgets everything, also what is under way, as a device does that is reset: its next driver may map anew. */
+  clear(): void {
+    this.poll();
+    Object.assign(this.state, { count: 0, victim: 0, missing: 0, refused: -1, last: 0 });
+  }
+
   /** Translates `address` for accesses of kind `perm`; on "ok" memory, offset and bytes are set. */
   translate(address: number, perm: number): Translation {
     const index = this.#find(address);

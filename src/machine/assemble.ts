@@ -13,9 +13,10 @@ import type { IovaMapping } from "../iova/iova-tree.js";
 import { EventFd, type Notifier } from "../memory/bell.js";
 import { GuestMemory } from "../memory/guest-memory.js";
 import type { SharedMemory } from "../memory/shared-memory.js";
-import { planAddresses } from "../relay/address-plan.js";
+import { type AddressPlan, planAddresses } from "../relay/address-plan.js";
 import type { DataPathName } from "../relay/data-path.js";
 import { Relay } from "../relay/relay.js";
+import type { RingState } from "../ring/ring-state.js";
 import { DeviceTransport } from "../transport/device-transport.js";
 import { DriverTransport } from "../transport/driver-transport.js";
 import { bellNumbers, guestRegions, IOTLB_OFFSETS, NOTIFIERS, notifierOffset, shadowRingPlaces } from "./arena.js";
@@ -78,8 +79,13 @@ export function makeDriver(config: MachineConfig, views: DriverViews, outside: D
   });
 }
 
-/** What a relay takes from outside, for fault injection. */
+/** What a relay takes from outside: what another relay left behind, and what injects faults. */
 export interface RelayOutside {
+  /** Where the guest's rings stand, by queue, for a relay that takes over a live guest from another. */
+  readonly ringStates?: readonly RingState[] | undefined;
+  /** Makes the device's address space, where that is not to be the config's. */
+  readonly plan?: ((path: DataPathName) => AddressPlan) | undefined;
+  readonly wrapKick?: WrapNotifier | undefined;
   readonly wrapCall?: WrapNotifier | undefined;
   readonly wrapLog?: ((memory: SharedMemory) => SharedMemory) | undefined;
   readonly wrapGuest?: ((guest: SharedMemory, region: number) => SharedMemory) | undefined;
@@ -97,9 +103,11 @@ export function makeRelay(config: MachineConfig, views: RelayViews, outside: Rel
   const toRelay = new IotlbRing(views.iotlb, IOTLB_OFFSETS.toRelay);
   const log = new DirtyLog(outside.wrapLog?.(views.log) ?? views.log, 0, guestMemory.end);
   const places = shadowRingPlaces(config);
+  const guestSide = new DeviceTransport(views.guestRegisters, 0, views.bells[bells.driver]!, config.queues);
+  if (outside.ringStates !== undefined) guestSide.takeOver();
   return new Relay(
     {
-      guestSide: new DeviceTransport(views.guestRegisters, 0, views.bells[bells.driver]!, config.queues),
+      guestSide,
       deviceSide: new DriverTransport(views.deviceRegisters, 0, views.bells[bells.device]!),
       iotlb: new IotlbServer(toDevice, toRelay, views.bells[bells.device]!, (mapping) => placeOf(guestMemory, mapping)),
       guestMemory,
@@ -107,16 +115,17 @@ export function makeRelay(config: MachineConfig, views: RelayViews, outside: Rel
         notifiers: {
           guestKick: notifier(views, queue, NOTIFIERS.guestKick),
           guestCall: wrapped(outside.wrapCall, notifier(views, queue, NOTIFIERS.guestCall), queue),
-          deviceKick: notifier(views, queue, NOTIFIERS.deviceKick),
+          deviceKick: wrapped(outside.wrapKick, notifier(views, queue, NOTIFIERS.deviceKick), queue),
           deviceCall: notifier(views, queue, NOTIFIERS.deviceCall),
         },
         err: notifier(views, queue, NOTIFIERS.err),
         shadow: { memory: views.shadowRings, place, num: config.shadowQueueSize },
       })),
       bells,
-      plan: (path) => addressPlan(config, path),
+      plan: outside.plan ?? ((path) => addressPlan(config, path)),
       queueSizeMax: config.queueSize,
       log: config.dirtyLog ? log : undefined,
+      ringStates: outside.ringStates,
       markPolicy: config.markPolicy,
       counters: views.counters,
     },
@@ -127,6 +136,10 @@ export function makeRelay(config: MachineConfig, views: RelayViews, outside: Rel
 /** What a device takes from outside. */
 export interface DeviceOutside {
   readonly model: DeviceModel;
+  /** Whether it goes on for a device that is gone, from the bases in the queues' registers. */
+  readonly takesOver?: boolean | undefined;
+  /** When it returns what it has served, where that is not to be the config's. */
+  readonly behaviour?: Behaviour | undefined;
   readonly witness?: WriteWitness | undefined;
   readonly wrapCall?: WrapNotifier | undefined;
   readonly wrapUsed?: ((memory: SharedMemory, used: number, num: number) => SharedMemory) | undefined;
@@ -144,11 +157,13 @@ export function makeDevice(config: MachineConfig, views: DeviceViews, outside: D
   const fromRelay = new IotlbRing(views.iotlb, IOTLB_OFFSETS.toDevice);
   const toRelay = new IotlbRing(views.iotlb, IOTLB_OFFSETS.toRelay);
   const queues = Array.from({ length: config.queues }, (_, queue) => queue);
+  const transport = new DeviceTransport(views.deviceRegisters, 0, views.bells[bells.relay]!, config.queues);
+  if (outside.takesOver === true) transport.takeOver();
   return new Device({
-    transport: new DeviceTransport(views.deviceRegisters, 0, views.bells[bells.relay]!, config.queues),
+    transport,
     iotlb: new Iotlb(views.iotlbTable, fromRelay, toRelay, views.bells[bells.relay]!, views.backings),
     model: outside.model,
-    behaviour,
+    behaviour: outside.behaviour ?? behaviour,
     calls: queues.map((queue) => [
       wrapped(outside.wrapCall, notifier(views, queue, NOTIFIERS.guestCall), queue),
       notifier(views, queue, NOTIFIERS.deviceCall),

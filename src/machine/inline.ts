@@ -13,7 +13,7 @@ export class AllAsleep extends Error {
 }
 
 /** Ends a run that takes more steps than it may. */
-class TooManySteps extends Error {
+export class TooManySteps extends Error {
   override readonly name = "TooManySteps";
 }
 

@@ -67,8 +67,9 @@ export class RelayQueues {
     this.#broken = new Int32Array(parts.queues.length);
   }
 
-  /** Forgets everything, as a reset of the device does. */
+  /** Forgets everything, once the device has been reset: what it wrote to chains in flight stays, and is marked. */
   reset(): void {
+    for (const path of [...this.#paths, ...this.#dying]) path?.abandon();
     this.#paths = this.#paths.map(() => undefined);
     this.#dying = this.#dying.map(() => undefined);
     this.#bases = this.#bases.map(() => ({ lastAvailIdx: 0, usedIdx: 0 }));

@@ -78,21 +78,29 @@ export class Relay implements Role, DeviceSide {
     return this.#queues.faults;
   }
 
-  /** Asks for another data path, which step() carries out; false when the features agreed on do not allow it. */
+  /**
+   * Asks for another data path, which step() carries out; false when the features agreed on do not allow it.
+   *
+   * A device has to be able to rest, and to give a queue back (SUSPEND, RING_RESET); others are not asked to.
+   */
   requestPath(path: DataPathName): boolean {
     const eventIdx = hasFeature(this.#parts.guestSide.accepted(), VIRTIO_RING_F_EVENT_IDX);
     if (path === "used-only" && eventIdx) return false;
+    if (path !== this.#path && !this.#canSwitch()) return false;
     this.#wanted = path;
     return true;
   }
 
   /**
-   * Asks for the device's address space to be planned anew (VHOST_SET_MEM_TABLE), which step() carries out.
+   * Asks for a new plan of the device's address space (VHOST_SET_MEM_TABLE), which step() carries out.
    *
-   * In the same way as a change of path, so that no chain is in flight while its mapping goes.
+   * In the same way as a change of path, so that no chain is in flight while its mapping goes; false when the device
+   * cannot rest.
    */
-  requestRemap(): void {
+  requestRemap(): boolean {
+    if (!this.#canSwitch()) return false;
     this.#remap = true;
+    return true;
   }
 
   step(): boolean {
@@ -135,11 +143,12 @@ export class Relay implements Role, DeviceSide {
 
   reset(): Answer {
     const { deviceSide } = this.#parts;
-    this.#queues.reset();
     this.state.running = 0;
     this.state.switching = SWITCH.none;
     if (deviceSide.state.phase > DRIVER_PHASES.features) deviceSide.reset();
-    return deviceSide.state.phase === DRIVER_PHASES.features ? "done" : "later";
+    if (deviceSide.state.phase !== DRIVER_PHASES.features) return "later";
+    this.#queues.reset();
+    return "done";
   }
 
   negotiate(features: bigint): Answer {
@@ -186,7 +195,16 @@ export class Relay implements Role, DeviceSide {
     this.refusals = refused;
     this.state.offered = 1;
     guestSide.offer(offered, queueSizeMax);
+    // A device of an older time is of no use (FEAT-07): the guest, which is shown the same, gives up as well.
+    if (!hasFeature(offered, VIRTIO_F_VERSION_1)) deviceSide.fail();
     return true;
+  }
+
+  /** Whether the device can rest and give its queues back, once features are agreed; before that nothing needs it. */
+  #canSwitch(): boolean {
+    const { deviceSide } = this.#parts;
+    if (this.state.running === 0) return true;
+    return (deviceSide.offered() & SWITCH_FEATURES) === SWITCH_FEATURES;
   }
 
   /** One step of a change of data path; true when it got further. */
@@ -228,6 +246,7 @@ export class Relay implements Role, DeviceSide {
   }
 }
 
+/** Features by which a device can be moved to other rings. */
+const SWITCH_FEATURES = featureBit(VIRTIO_F_RING_RESET) | featureBit(VIRTIO_F_SUSPEND);
 /** Features the relay accepts for itself, whatever the guest accepts. */
-const RELAY_FEATURES =
-  featureBit(VIRTIO_F_ACCESS_PLATFORM) | featureBit(VIRTIO_F_RING_RESET) | featureBit(VIRTIO_F_SUSPEND);
+const RELAY_FEATURES = featureBit(VIRTIO_F_ACCESS_PLATFORM) | SWITCH_FEATURES;

@@ -272,8 +272,7 @@ export class ShadowVirtqueue implements DataPath {
   #returnChains(waiting: number): number {
     const { state } = this;
     const { guest, shadow, marks, counters } = this.#parts;
-    const { usedMemory: guestUsed } = guest;
-    const { usedMemory: shadowUsed } = shadow;
+    const [guestUsed, shadowUsed] = [guest.usedMemory, shadow.usedMemory];
     const { rows, outstanding, state: books } = this.#books;
     const num = shadow.num | 0;
     const guestRing = (guest.used + RING_ENTRIES) | 0;
@@ -281,10 +280,8 @@ export class ShadowVirtqueue implements DataPath {
     const markExact = marks.policy === "used-len";
     const log = markExact ? undefined : marks.log?.memory;
     const logBase = (marks.log?.offset ?? 0) | 0;
-    let lastUsedIdx = state.lastUsedIdx | 0;
-    let guestUsedIdx = state.guestUsedIdx | 0;
-    let freeHead = books.freeHead | 0;
-    let freeCount = books.freeCount | 0;
+    let { lastUsedIdx, guestUsedIdx } = state;
+    let { freeHead, freeCount } = books;
     let clamped = 0;
     let words = 0;
     let markedAt = logBase; // The word that the marks of the last buffers are to be set in, together.

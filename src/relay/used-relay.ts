@@ -114,7 +114,8 @@ export class UsedRelay implements DataPath {
   #markChain(head: number, length: number): void {
     const { guest, guestMemory, marks, counters } = this.#parts;
     const chain = this.#chain;
-    chain.load(guest, head, (address, target) => (guestMemory.copyOut(address, target) ? "ok" : "unmapped"));
+    // What lies outside guest memory the device could not reach either, and returned the chain unused: no fault here.
+    chain.load(guest, head, (address, target) => (guestMemory.copyOut(address, target) ? "ok" : "miss"));
     let left = marks.policy === "used-len" ? length : Number.POSITIVE_INFINITY;
     for (let i = chain.readableCount; i < chain.count && left > 0; i++) {
       const bytes = Math.min(chain.lengths[i]!, left);
@@ -126,9 +127,8 @@ export class UsedRelay implements DataPath {
 
   #mark(address: number, bytes: number): number {
     const { log } = this.#parts.marks;
-    if (log === undefined || bytes === 0) return 0;
-    if (!(address + bytes <= this.#parts.guestMemory.end))
-      throw new PeerFault("guest-ring-changed", "a used buffer lies outside guest memory");
-    return log.markRange(address, bytes);
+    const end = Math.min(address + bytes, this.#parts.guestMemory.end);
+    // Not >=: an address of 2^53 or above is NaN.
+    return log !== undefined && address < end ? log.markRange(address, end - address) : 0;
   }
 }

@@ -66,6 +66,8 @@ export class DeviceTransport {
     /** Features as the driver had written them when it set FEATURES_OK: two halves, as int32. */
     featuresLow: 0,
     featuresHigh: 0,
+    /** 1 while it has yet to answer, for a device that is gone, what the driver had written up to FEATURES_OK. */
+    takingOver: 0,
   };
   readonly #memory: SharedMemory;
   readonly #base: number;
@@ -79,6 +81,15 @@ export class DeviceTransport {
     this.queueCount = queueCount;
   }
 
+  /**
+   * Goes on for a device that is gone, with the driver it had: its steps are taken again, as it wrote them.
+   *
+   * Call it before offer(). Without it a device is found as after power-on, and its driver has to begin anew.
+   */
+  takeOver(): void {
+    this.state.takingOver = 1;
+  }
+
   /** Shows the device to its driver: features, number of queues, largest queue size. */
   offer(features: bigint, queueSizeMax: number): void {
     this.#memory.write32(this.#base + R.deviceFeatures, Number(BigInt.asIntN(32, features)));
@@ -87,6 +98,8 @@ export class DeviceTransport {
       this.#memory.publish16(this.#queue(queue) + Q.queueSizeMax, queueSizeMax);
     }
     this.#memory.publish16(this.#base + R.numQueues, this.queueCount);
+    // What is there now was shown by the device before it.
+    if (this.state.takingOver === 0) this.#memory.publish16(this.#base + R.statusShown, 0);
     this.#tell();
   }
 
@@ -150,6 +163,8 @@ export class DeviceTransport {
     const written = this.#memory.observe16(this.#base + R.statusWritten);
     // A request that has begun is finished before another status is looked at; only a reset goes before it.
     if (!begun || written === 0) state.handling = written;
+    // The driver had waited for FEATURES_OK before it set DRIVER_OK, and is not to do so again.
+    if (state.takingOver === 1) state.handling &= ~VIRTIO_CONFIG_S_DRIVER_OK;
     state.pending = begun ? OWED.look : OWED.nothing;
     if (state.handling === 0) return this.#processReset(side, written);
     // A bit counts when it is set, and only if what has to come before it is there: not later, when that comes after.
@@ -252,8 +267,11 @@ export class DeviceTransport {
   /** Shows a status as the answer to what is being handled; false when it shows already. */
   #answer(status: number): boolean {
     const { state } = this;
-    if (state.answered === state.handling && state.shown === status) return false;
+    const takesOver = state.takingOver === 1;
+    if (!takesOver && state.answered === state.handling && state.shown === status) return false;
     state.answered = state.handling;
+    state.takingOver = 0;
+    if (takesOver) state.pending = OWED.look;
     this.#show(status);
     return true;
   }

@@ -133,7 +133,7 @@ describe("a blk device on a file", () => {
 });
 
 describe("descriptors are no borders", () => {
-  test("the header in up to 8 pieces: all compositions of its 16 bytes, sampled", () => {
+  test("the header in up to 8 pieces: all compositions of its 16 bytes, sampled (SPLIT-02)", () => {
     const held = readFileSync(image);
     const all = compositions(16, 8);
     expect(all.length).toBe(16_384);

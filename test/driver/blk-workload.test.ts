@@ -96,4 +96,16 @@ describe("a disk behind the relay", () => {
     expect(Buffer.compare(machine.received(), machine.sent)).not.toBe(0);
     model.close();
   });
+
+  test("that says nothing of its status is not believed, whatever that is (SPLIT-13)", () => {
+    const { model } = withDisk({});
+    const serve = (request: Parameters<BlkDevice["serve"]>[0]) => model.serve(request) - 1;
+    const machine = testMachine(
+      { device: "blk", requestBytes: 1024 },
+      { inputBytes: INPUT_BYTES, device: { model: Object.create(model, { serve: { value: serve } }) } },
+    );
+    const { requests, refused } = machine.pass();
+    expect([refused, machine.received().every((byte) => byte === 0)]).toEqual([requests, true]);
+    model.close();
+  });
 });

@@ -64,7 +64,7 @@ function interrupted(machine: TestMachine, turns: number): void {
 
 describe("a guest that boots anew", () => {
   for (const path of ["svq", "passthrough", "notify", "used-only"] as const) {
-    test(`finds a clean device whatever was in flight, on ${path}`, () => {
+    test(`finds a clean device whatever was in flight, on ${path} (RESET-02)`, () => {
       for (let turns = 0; turns < 120; turns += 3) {
         const iovaPolicy = path === "used-only" ? "fixed" : "gpa";
         const change: Partial<MachineConfig> = {

@@ -3,6 +3,7 @@ import { IOTLB_TABLE_BYTES, Iotlb, iotlbPlace } from "../../src/iova/iotlb.js";
 import { IOTLB_RING_BYTES, IotlbRing } from "../../src/iova/iotlb-ring.js";
 import { VHOST_ACCESS_RW, VHOST_IOTLB_UPDATE } from "../../src/layout/vhost.js";
 import { RealMemory } from "../../src/memory/real-memory.js";
+import type { SharedMemory } from "../../src/memory/shared-memory.js";
 import { Chain } from "../../src/ring/chain.js";
 
 const NUM = 1024;
@@ -37,8 +38,8 @@ export class HandRequest {
     }
   }
 
-  /** The chain as a device reaches it. */
-  chain(): MappedChain {
+  /** The chain as a device reaches it; `wrap` stands between the two. */
+  chain(wrap = (memory: SharedMemory) => memory): MappedChain {
     const chain = new Chain(NUM, false);
     const words = new RealMemory(new ArrayBuffer(NUM * 16));
     for (const [i, { address, bytes, writable }] of this.#segments.entries()) {
@@ -49,9 +50,23 @@ export class HandRequest {
     }
     const ring = { num: NUM, descMemory: words, desc: 0, availMemory: words, avail: 0, usedMemory: words, used: 0 };
     chain.load(ring, 0, () => "unmapped");
-    const mapped = new MappedChain(wholeRam(this.#memory));
+    const mapped = new MappedChain(wholeRam(wrap(this.#memory)));
     if (!mapped.map(chain)) throw new Error("all of RAM is mapped");
     return mapped;
+  }
+
+  /** Whether an offset lies in the writable part, in the readable part, or in neither. */
+  partOf(offset: number): "writable" | "readable" | "neither" {
+    const segment = this.#segments.find(({ address, bytes }) => offset >= address && offset < address + bytes);
+    if (segment === undefined) return "neither";
+    return segment.writable ? "writable" : "readable";
+  }
+
+  /** The offset of every byte of the writable part, in the order of the chain. */
+  writablePlaces(): number[] {
+    return this.#segments
+      .filter(({ writable }) => writable)
+      .flatMap(({ address, bytes }) => Array.from({ length: bytes }, (_, i) => address + i));
   }
 
   /** What the writable part holds now. */
@@ -88,7 +103,7 @@ export function bytesOf(length: number, salt: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 7 + (i >>> 8) * 13 + salt * 101) & 0xff);
 }
 
-function wholeRam(memory: RealMemory): Iotlb {
+function wholeRam(memory: SharedMemory): Iotlb {
   const channel = new RealMemory(new ArrayBuffer(2 * IOTLB_RING_BYTES));
   const sender = new IotlbRing(channel, 0);
   sender.send({

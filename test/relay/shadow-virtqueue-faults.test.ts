@@ -96,7 +96,7 @@ describe("the guest lies: the queue breaks, good chains before the lie are publi
     expect(afterTwoGoodOnes({}, spoil)).toBe("chain-too-long");
   });
 
-  test("direct elements and an indirect table that together exceed the queue size", () => {
+  test("direct elements and an indirect table that together exceed the queue size (INDIR-03)", () => {
     const chain = (tableEntries: number) => (bench: HandRings) => {
       bench.table(
         0x50000,
@@ -113,7 +113,7 @@ describe("the guest lies: the queue breaks, good chains before the lie are publi
     expect(bench.seen(bench.newHeads()[0]!).length).toBe(16);
   });
 
-  test("readable after writable: of all orders of 1 to 6 elements exactly those", () => {
+  test("readable after writable: of all orders of 1 to 6 elements exactly those (SPLIT-03)", () => {
     for (let length = 1; length <= 6; length++) {
       for (let order = 0; order < 1 << length; order++) {
         const chain = Array.from({ length }, (_, i) => ({ ...good, writable: ((order >>> i) & 1) === 1 }));
@@ -127,7 +127,7 @@ describe("the guest lies: the queue breaks, good chains before the lie are publi
     }
   });
 
-  test("indirect tables: nested, with NEXT, of a wrong length, not negotiated", () => {
+  test("indirect tables: nested, with NEXT, of a wrong length, not negotiated (INDIR-01, INDIR-02, INDIR-04)", () => {
     const pointer = (bytes: number, flags = INDIRECT): HandDescriptor => ({ address: 0x50000, bytes, flags });
     const spoil = (table: HandDescriptor[], element: HandDescriptor) => (bench: HandRings) => {
       bench.table(0x50000, table);
@@ -146,7 +146,7 @@ describe("the guest lies: the queue breaks, good chains before the lie are publi
     }
   });
 
-  test("an available index that runs ahead by more than the queue, or backwards", () => {
+  test("an available index that runs ahead by more than the queue, or backwards (SPLIT-10)", () => {
     for (const start of [0, 1, 0x7fff, 0xfff8, 0xffff]) {
       const bench = new HandRings({ start: { lastAvailIdx: start, usedIdx: start } });
       // Near ones from 0 each, others a prime apart.
@@ -180,7 +180,7 @@ describe("the device lies", () => {
     return bench;
   }
 
-  test("a used id that is no head in flight breaks the queue after the good ones before it", () => {
+  test("a used id that is no head in flight breaks the queue after the good ones before it (IMPL-03)", () => {
     const strangers = [1, 3, 5, 6, 7, 8, 9, 0x7fff, 0xffff, 0x10002, 0x20000, 0x8000_0000, 0xffff_ffff, -1 >>> 0];
     for (const id of strangers) {
       const bench = threeInFlight();
@@ -210,7 +210,7 @@ describe("the device lies", () => {
     expect([bench.usedIdx, bench.books().inFlight]).toEqual([0, 6]);
   });
 
-  test("a length beyond what was writable is cut down and counted", () => {
+  test("a length beyond what was writable is cut down and counted (SPLIT-12, IMPL-08)", () => {
     for (const [len, seen] of [
       [99, 99],
       [100, 100],
@@ -240,7 +240,7 @@ describe("the device lies", () => {
     expect(bench.usedEntry(0).len).toBe(2 ** 32 - 1);
   });
 
-  test("scribbles over the shadow ring: nothing of it is read back", () => {
+  test("scribbles over the shadow ring: nothing of it is read back (SPLIT-07)", () => {
     const bench = threeInFlight();
     const rubbish = new Uint8Array(8 * 16 + 4 + 8 * 2).fill(0xee);
     bench.shadowRam.copyIn(bench.shadow.desc, rubbish);

@@ -11,7 +11,7 @@ function bench(options: HandOptions): HandRings {
 }
 
 describe("flags", () => {
-  test("kicks the device unless it asks not to be kicked, once for each batch", () => {
+  test("kicks the device unless it asks not to be kicked, once for each batch (NOTIF-12, NOTIF-13, TOL-05)", () => {
     const rings = bench({});
     rings.offer(0, 1, 2);
     rings.relay.step();
@@ -26,7 +26,7 @@ describe("flags", () => {
     expect(rings.kicks).toBe(2);
   });
 
-  test("calls the guest unless it asks not to be called, once for each batch", () => {
+  test("calls the guest unless it asks not to be called, once for each batch (NOTIF-05, NOTIF-06, TOL-04)", () => {
     const rings = bench({});
     rings.offer(0, 1, 2, 3);
     rings.relay.step();
@@ -49,7 +49,7 @@ describe("flags", () => {
 });
 
 describe("event indices", () => {
-  test("kicks the device exactly when its event index is passed, over the wrap of 16 bits", () => {
+  test("kicks the device exactly when its event index is passed, over the wrap of 16 bits (NOTIF-15, NOTIF-16)", () => {
     const rings = bench({ eventIdx: true });
     let kicks = 0;
     for (let round = 0; round < 70_000; round++) {
@@ -64,7 +64,7 @@ describe("event indices", () => {
     expect(rings.kicks).toBe(kicks);
   });
 
-  test("calls the guest exactly when its event index is passed, also in the midst of a batch", () => {
+  test("calls the guest exactly when its event index is passed, also in the midst of a batch (NOTIF-08, NOTIF-09)", () => {
     for (let event = 0; event < 8; event++) {
       const rings = bench({ eventIdx: true });
       rings.offer(0, 1, 2, 3, 4, 5);
@@ -147,7 +147,7 @@ describe("arm()", () => {
   });
 });
 
-test("a pass without entries publishes nothing, kicks nobody, calls nobody", () => {
+test("a pass without entries publishes nothing, kicks nobody, calls nobody (NOTIF-03, NOTIF-19, TOL-10)", () => {
   for (const eventIdx of [false, true]) {
     const rings = bench({ eventIdx });
     rings.offer(0);

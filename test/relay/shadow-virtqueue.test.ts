@@ -33,7 +33,7 @@ describe("forwardAvail()", () => {
     expect(bench.canariesIntact()).toBe(true);
   });
 
-  test("publishes all good chains of a pass at once and kicks once", () => {
+  test("publishes all good chains of a pass at once and kicks once (TOL-09)", () => {
     const bench = new HandRings();
     for (const head of [5, 0, 3]) bench.chain(head, [out(0x10000 + head * 16, 8)]);
     bench.offer(5, 0, 3);
@@ -48,7 +48,7 @@ describe("forwardAvail()", () => {
     expect([bench.kicks, bench.counter("availBatches")]).toEqual([0, 0]);
   });
 
-  test("flattens an indirect table, also behind direct descriptors and at an odd address", () => {
+  test("flattens an indirect table, also behind direct descriptors and at an odd address (INDIR-07)", () => {
     for (const address of [0x40000, 0x40001, 0x4000f, 0x40ff8]) {
       const bench = new HandRings();
       bench.table(0x50000, [out(0x10000, 16), into(0x20000, 32)]);
@@ -64,7 +64,7 @@ describe("forwardAvail()", () => {
     }
   });
 
-  test("ignores WRITE on the descriptor that points at an indirect table (VIRTIO 1.3, 2.7.5.3.2)", () => {
+  test("ignores WRITE on the descriptor that points at an indirect table (VIRTIO 1.3, 2.7.5.3.2; INDIR-06)", () => {
     const bench = new HandRings();
     bench.table(0x50000, [out(0x10000, 16)]);
     const chain = forwardOne(bench, [{ address: 0x50000, bytes: 16, flags: 4 | 2 }]);
@@ -79,7 +79,7 @@ describe("translation", () => {
     { gpa: 0x12000, bytes: RAM_BYTES - 0x12000, iova: 0x900_0000 },
   ];
 
-  test("splits a buffer at every border of a mapping, byte for byte", () => {
+  test("splits a buffer at every border of a mapping, and nowhere else, byte for byte (SPLIT-04)", () => {
     for (const [from, bytes] of [
       [0x10fff, 2],
       [0x10ffe, 0x1004],
@@ -120,7 +120,7 @@ describe("translation", () => {
     }
   });
 
-  test("asks for the right to read for readable elements, for that to write for writable ones", () => {
+  test("asks for the right to read for readable elements, for that to write for writable ones (SPLIT-05, SPLIT-06)", () => {
     const readOnly = [{ gpa: 0x10000, bytes: 0x1000, iova: 0x70_0000, perm: VHOST_ACCESS_RO }];
     const writeOnly = [{ gpa: 0x10000, bytes: 0x1000, iova: 0x70_0000, perm: VHOST_ACCESS_WO }];
     const tryIt = (mappings: typeof readOnly, element: HandDescriptor) =>
@@ -158,7 +158,7 @@ describe("translation", () => {
     }
   });
 
-  test("takes lengths up to 2^32 - 1 in pieces below 2^31, and chains of up to 2^32 bytes", () => {
+  test("takes lengths up to 2^32 - 1 in pieces below 2^31, and chains of up to 2^32 bytes (SPLIT-08)", () => {
     const mappings = [{ gpa: 0, bytes: 2 ** 40, iova: 2 ** 32 }];
     const total = (lengths: number[]) => {
       const bench = new HandRings({ mappings, log: false });
@@ -241,7 +241,7 @@ describe("a chain that does not fit", () => {
     expect(bench.usedFlags).toBe(0);
   });
 
-  test("is forwarded when it takes the whole shadow ring, one descriptor more is returned unused", () => {
+  test("is forwarded when it takes the whole shadow ring, one descriptor more is returned unused (TOL-01)", () => {
     const pages = (count: number) => Array.from({ length: count }, (_, i) => out(0x10000 + i * 0x1000, 1));
     expect(forwardOne(new HandRings({ shadowNum: 4 }), pages(4))?.length).toBe(4);
     const bench = new HandRings({ shadowNum: 4 });

@@ -26,7 +26,7 @@ const CASES = (["sc", "tso", "pso"] as const).flatMap((order) =>
 
 describe("in every order of the accesses of two sides that sleep when they may (SPLIT-11, SPLIT-15, BI-101)", () => {
   it.each(CASES)(
-    "nobody sleeps through an entry (NOTIF-06, NOTIF-13, NOTIF-20): $order, $num entries, EVENT_IDX $eventIdx",
+    "nobody sleeps through an entry (NOTIF-06, NOTIF-13, NOTIF-20, IMPL-24): $order, $num entries, EVENT_IDX $eventIdx",
     (options) => {
       expect(outcomes(SOUND, options)).toEqual(["ended"]);
     },

@@ -33,7 +33,7 @@ function everySeed(count: number, options: (seed: number) => Omit<LabOptions, "s
 
 describe("driver, relay and device over weak memory, interrupted at any access, sleeping until a bell rings", () => {
   for (const model of ["sc", "tso", "pso"] as const) {
-    test(`svq under ${model}: nothing lost, doubled, torn, unmarked or left asleep`, () => {
+    test(`svq under ${model}: nothing lost, doubled, torn, unmarked or left asleep (SPLIT-11, SPLIT-12, SPLIT-15, RFB-07)`, () => {
       everySeed(100, (seed) => ({ config: { ...smallConfig(seed), path: "svq" }, model }));
     });
   }

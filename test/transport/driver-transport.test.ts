@@ -257,7 +257,7 @@ describe("a suspension", () => {
 describe("the queues of a driver", () => {
   const at = BASE + queueRegisters(1);
 
-  it("are written whole before they are enabled, and the device is told", () => {
+  it("are written whole before they are enabled, and the device is told (VQR-05)", () => {
     const bench = new DriverBench();
     const setup = {
       size: 32_768,

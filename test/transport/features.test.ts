@@ -18,6 +18,7 @@ import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from "../../src/
 import * as features from "../../src/transport/features.js";
 import { DEVICE_RING_FEATURES, hasFeature, shadowableFeatures } from "../../src/transport/features.js";
 import { type Patch, patchedCopy } from "../helpers/patched-copy.js";
+import { missing } from "./net-needs.js";
 
 type Features = typeof features;
 
@@ -99,32 +100,6 @@ describe("shadowableFeatures()", () => {
     }
   });
 });
-
-/** What the bits of a network device need (VIRTIO 1.3, 5.1.3.1): one of these. */
-const NEEDS: readonly (readonly [bit: number, oneOf: readonly number[]])[] = [
-  [7, [1]],
-  [8, [1]],
-  [9, [7, 8]],
-  [10, [1]],
-  [11, [0]],
-  [12, [0]],
-  [13, [11, 12]],
-  [14, [0]],
-  [18, [17]],
-  [19, [17]],
-  [21, [17]],
-  [22, [17]],
-  [23, [17]],
-  [60, [17]],
-  [61, [7, 8]],
-];
-
-/** Bits whose need is not met. */
-function missing(set: bigint): number[] {
-  return NEEDS.filter(([bit, oneOf]) => hasFeature(set, bit) && !oneOf.some((need) => hasFeature(set, need))).map(
-    ([bit]) => bit,
-  );
-}
 
 /** Takes away bits until nothing is missing, as an honest device offers. */
 function closed(set: bigint): bigint {

@@ -3,7 +3,9 @@ import { u16 } from "../../memory/shared-memory.js";
 import { type FaultReason, PEER_FAULTS } from "../../ring/peer-fault.js";
 import { type Extent, type Judgement, judgeChain } from "../rig/naive-walker.js";
 import { SPACE, type World } from "../rig/world.js";
+import type { RingRules } from "./conduct.js";
 import type { DirtyStamps } from "./dirty-stamps.js";
+import { ChainReadings, type Readings } from "./readings.js";
 import { Violation } from "./violation.js";
 
 /** A chain that the device has. */
@@ -30,31 +32,71 @@ export class Ledger {
   position: number;
   quarantined = 0;
   returned = 0;
+  /** Why each chain that came back unused did, in their order. */
+  readonly refused: FaultReason[] = [];
   readonly inFlight = new Map<number, InFlight>();
   readonly #world: World;
   readonly #seen: Overlay;
   readonly #told: Overlay;
   readonly #stamps: DirtyStamps;
+  readonly #rules: RingRules;
+  readonly #readings: ChainReadings;
   #shadowAvailIdx = 0;
   #guestUsedIdx: number;
   #returnedShadow = 0;
+  /** The head that nextJudgement() judged last. */
+  #head = 0;
 
-  constructor(world: World, seen: Overlay, told: Overlay, stamps: DirtyStamps) {
+  readonly #read = (gpa: number): number => {
+    const { fetches } = this.#rules;
+    if (fetches.inDoubt) fetches.visit(gpa);
+    return this.#readings.byte(gpa);
+  };
+  readonly #onDescriptor = (): void => this.#readings.descriptor();
+
+  constructor(world: World, seen: Overlay, told: Overlay, stamps: DirtyStamps, rules: RingRules, readings: Readings) {
     this.#world = world;
     this.#seen = seen;
     this.#told = told;
     this.#stamps = stamps;
+    this.#rules = rules;
+    this.#readings = new ChainReadings(readings, (gpa) => this.#seenByte(gpa));
     this.position = world.setup.start;
     this.#guestUsedIdx = world.setup.start;
   }
 
   /** What the book says of the next chain that the guest offered, as the relay saw it. */
   nextJudgement(): Judgement {
-    const head = this.#headAt(this.position);
+    const { num } = this.#world.setup;
+    const head = this.#readings.begin(this.#world.guestRing.avail + 4 + (this.position & (num - 1)) * 2);
+    this.#head = head;
     for (const chain of this.inFlight.values()) {
       if (chain.head === head) return { outcome: "refuse", reason: "head-outstanding" };
     }
-    return judgeChain(this.#world, head, (gpa) => this.#seenByte(gpa));
+    const { fetches } = this.#rules;
+    const judged = judgeChain(this.#world, head, this.#read, this.#onDescriptor);
+    fetches.counted();
+    return judged;
+  }
+
+  /** The relay begins a turn: what it read before is no reading of the next chain. */
+  turn(): void {
+    this.#readings.turn();
+  }
+
+  /** Whether a chain in flight lets the device write to all of `bytes` bytes. */
+  mayWrite(gpa: number, bytes: number): boolean {
+    for (const { extents } of this.inFlight.values()) {
+      for (const extent of extents) {
+        if (extent.writable && gpa >= extent.gpa && gpa + bytes <= extent.gpa + extent.bytes) return true;
+      }
+    }
+    return false;
+  }
+
+  /** Entries of the shadow used ring that the relay has passed on; free-running. */
+  get consumed(): number {
+    return this.#returnedShadow;
   }
 
   /** The relay moved the shadow avail index. */
@@ -82,21 +124,23 @@ export class Ledger {
     this.#guestUsedIdx = idx;
   }
 
-  /** The relay gave the queue up: holds the reason against what the book says. */
-  broke(reason: FaultReason, availIdx: number): void {
-    if (PEER_FAULTS[reason] !== "break-queue") throw new Violation("O8", 36, `the queue broke for ${reason}`);
-    if (reason === "used-idx-overrun" || reason === "used-id-unknown" || reason === "guest-ring-changed") return;
+  /** The relay gave the queue up: holds the reason against what the book says of the two indices it saw. */
+  broke(reason: FaultReason, availIdx: number, usedIdx: number): void {
+    const due = this.#fatal(availIdx, usedIdx);
+    if (reason === due) return;
+    throw new Violation("O8", 36, `the queue broke for ${reason} where the book says ${due ?? "nothing wrong"}`);
+  }
+
+  /** What breaks the queue, by the book: the device's index, its next entry, the guest's index, its next chain. */
+  #fatal(availIdx: number, usedIdx: number): FaultReason | undefined {
+    const used = u16(usedIdx - this.#returnedShadow);
+    if (used > this.inFlight.size) return "used-idx-overrun";
+    if (used > 0 && !this.inFlight.has(this.#usedWord(0))) return "used-id-unknown";
     const waiting = u16(availIdx - this.position);
-    const overrun = waiting > this.#world.setup.num;
-    if (reason === "avail-idx-overrun" || overrun) {
-      if (reason !== "avail-idx-overrun" || !overrun)
-        throw new Violation("O8", 36, `${reason} with ${waiting} waiting`);
-      return;
-    }
+    if (waiting > this.#world.setup.num) return "avail-idx-overrun";
+    if (waiting === 0) return undefined;
     const judged = this.nextJudgement();
-    if (judged.outcome === "refuse" && judged.reason === reason) return;
-    const due = judged.outcome === "refuse" ? judged.reason : "nothing wrong";
-    throw new Violation("O8", 36, `the queue broke for ${reason} where the book says ${due}`);
+    return judged.outcome === "refuse" && PEER_FAULTS[judged.reason] === "break-queue" ? judged.reason : undefined;
   }
 
   #forwarded(shadowHead: number): void {
@@ -105,10 +149,15 @@ export class Ledger {
     if (judged.outcome === "refuse") throw new Violation("O8", 36, `forwarded what is to be refused: ${judged.reason}`);
     this.#compare(judged.extents, this.#shadowChain(shadowHead));
     let writableBytes = 0;
-    for (const { bytes, writable } of judged.extents) if (writable) writableBytes += Number(bytes);
+    for (const { gpa, bytes, writable } of judged.extents) {
+      if (!writable) continue;
+      writableBytes += bytes;
+      if (this.#world.setup.log) this.#rules.marks.allow(gpa, bytes);
+    }
+    this.#rules.slots.published();
+    this.#readings.end();
     const { position } = this;
-    const head = this.#headAt(position);
-    this.inFlight.set(shadowHead, { position, head, shadowHead, extents: judged.extents, writableBytes });
+    this.inFlight.set(shadowHead, { position, head: this.#head, shadowHead, extents: judged.extents, writableBytes });
     this.position = u16(this.position + 1);
   }
 
@@ -121,33 +170,40 @@ export class Ledger {
     const due = Math.min(used.length, used.chain.writableBytes);
     if (length !== due) throw new Violation("O3", 39, `head ${id} came back with ${length} bytes, ${due} are due`);
     this.inFlight.delete(used.chain.shadowHead);
+    this.#rules.slots.release(used.chain.shadowHead);
     this.#returnedShadow = u16(this.#returnedShadow + 1);
     this.returned += 1;
     if (!log) return;
     for (const { gpa, bytes, writable } of used.chain.extents) {
-      if (writable) this.#stamps.checkRange(Number(gpa), Number(bytes), "as its buffer is returned");
+      if (writable) this.#stamps.checkDevices(gpa, bytes, "as its buffer is returned");
     }
   }
 
   /** The chain behind the next entry of the shadow used ring, as the relay read it, if the guest got its head. */
   #nextReturned(id: number): { chain: InFlight; length: number } | undefined {
+    const chain = this.inFlight.get(this.#usedWord(0));
+    return chain?.head === id ? { chain, length: this.#usedWord(4) } : undefined;
+  }
+
+  /** A word of the next entry of the shadow used ring, as the relay read it. */
+  #usedWord(offset: number): number {
     const { shadowNum } = this.#world.setup;
     const at = this.#world.shadowRing.used + 4 + (this.#returnedShadow & (shadowNum - 1)) * 8;
-    const seen = this.#seen[SPACE.shadow]!;
-    const chain = this.inFlight.get(word(seen, at));
-    return chain?.head === id ? { chain, length: word(seen, at + 4) } : undefined;
+    return word(this.#seen[SPACE.shadow]!, at + offset);
   }
 
   /** A used entry without a chain in flight: the next one offered, refused for a reason that costs only itself. */
   #refused(id: number, length: number): void {
-    const head = this.#headAt(this.position);
-    if (id !== head) throw new Violation("O3", 8, `head ${id} was used, which is neither in flight nor next (${head})`);
     const judged = this.nextJudgement();
+    const head = this.#head;
+    if (id !== head) throw new Violation("O3", 8, `head ${id} was used, which is neither in flight nor next (${head})`);
     if (judged.outcome === "forward") throw new Violation("O8", 36, `head ${id} was refused, with nothing wrong`);
     if (PEER_FAULTS[judged.reason] !== "quarantine" || length !== 0) {
       throw new Violation("O8", 36, `head ${id} came back with ${length} bytes where the book says ${judged.reason}`);
     }
     this.quarantined += 1;
+    this.refused.push(judged.reason);
+    this.#readings.end();
     this.position = u16(this.position + 1);
   }
 
@@ -171,20 +227,16 @@ export class Ledger {
       if (gpa === undefined || last !== gpa + bytes - 1) {
         throw new Violation("O2", 14, `${bytes} bytes at IOVA ${iova} lie in no one mapping`);
       }
-      extents.push({ gpa: BigInt(gpa), bytes: BigInt(bytes), writable });
+      this.#rules.slots.take(index);
+      extents.push({ gpa, bytes, writable });
       if ((flags & VRING_DESC_F_NEXT) === 0) return extents;
       index = half(told, at + 14);
     }
   }
 
   #compare(due: readonly Extent[], seen: readonly Extent[]): void {
-    const [a, b] = [joined(due), joined(seen)];
-    if (a !== b) throw new Violation("O2", 6, `the device sees ${b}, the guest offered ${a}`);
-  }
-
-  #headAt(position: number): number {
-    const at = this.#world.guestRing.avail + 4 + (position & (this.#world.setup.num - 1)) * 2;
-    return half(this.#seen[SPACE.low]!, at);
+    if (sameBytes(due, seen)) return;
+    throw new Violation("O2", 6, `the device sees ${joined(seen)}, the guest offered ${joined(due)}`);
   }
 
   #seenByte(gpa: number): number {
@@ -197,10 +249,25 @@ export class Ledger {
   }
 }
 
-/** Extents as text, with neighbours of one direction joined: how a chain is cut says nothing. */
+/** Whether two lists of extents are the same bytes in the same direction and order: how a chain is cut says nothing. */
+function sameBytes(a: readonly Extent[], b: readonly Extent[]): boolean {
+  let [i, j, intoA, intoB] = [0, 0, 0, 0];
+  while (i < a.length && j < b.length) {
+    const [ofA, ofB] = [a[i]!, b[j]!];
+    if (ofA.writable !== ofB.writable || ofA.gpa + intoA !== ofB.gpa + intoB) return false;
+    const bytes = Math.min(ofA.bytes - intoA, ofB.bytes - intoB);
+    intoA += bytes;
+    intoB += bytes;
+    if (intoA === ofA.bytes) [i, intoA] = [i + 1, 0];
+    if (intoB === ofB.bytes) [j, intoB] = [j + 1, 0];
+  }
+  return i === a.length && j === b.length;
+}
+
+/** Extents as text, with neighbours of one direction joined. */
 function joined(extents: readonly Extent[]): string {
   let text = "";
-  let end = -1n;
+  let end = -1;
   let writing: boolean | undefined;
   for (const { gpa, bytes, writable } of extents) {
     if (gpa !== end || writable !== writing) text += `${text === "" ? "" : `${end} `}${writable ? "w" : "r"}${gpa}-`;

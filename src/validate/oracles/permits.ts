@@ -4,23 +4,24 @@ import { Violation } from "./violation.js";
 
 /** O6: which bytes a relay may store to; everything else stays what it was. */
 export class Permits {
-  readonly #allowed: readonly Uint8Array[];
+  /** Space, first byte and one past the last, of each stretch. */
+  readonly #allowed: readonly (readonly [space: number, start: number, end: number])[];
 
-  constructor(world: World) {
-    const { num, shadowNum, log } = world.setup;
-    this.#allowed = world.buffers.map((buffer) => new Uint8Array(buffer.byteLength));
-    const allow = (space: number, from: number, bytes: number) => this.#allowed[space]!.fill(1, from, from + bytes);
-    allow(SPACE.low, world.guestRing.used, usedRingBytes(num));
-    allow(SPACE.shadow, world.shadowRing.desc, shadowNum * VRING_DESC.size);
-    allow(SPACE.shadow, world.shadowRing.avail, availRingBytes(shadowNum));
-    if (log) allow(SPACE.log, 0, Math.ceil(RIG_PAGES / 32) * 4);
+  constructor({ setup: { num, shadowNum, log }, guestRing, shadowRing }: World) {
+    this.#allowed = [
+      [SPACE.low, guestRing.used, guestRing.used + usedRingBytes(num)],
+      [SPACE.shadow, shadowRing.desc, shadowRing.desc + shadowNum * VRING_DESC.size],
+      [SPACE.shadow, shadowRing.avail, shadowRing.avail + availRingBytes(shadowNum)],
+      [SPACE.log, 0, log ? Math.ceil(RIG_PAGES / 32) * 4 : 0],
+    ];
   }
 
   /** Throws unless the relay may store `bytes` bytes there. */
   checkStore(space: number, offset: number, bytes: number): void {
-    const allowed = this.#allowed[space]!;
-    if (allowed[offset] !== 1 || allowed[offset + bytes - 1] !== 1) {
-      throw new Violation("O6", 5, `a store of ${bytes} bytes at ${offset} of space ${space}`);
+    for (let i = 0; i < this.#allowed.length; i++) {
+      const stretch = this.#allowed[i]!;
+      if (stretch[0] === space && offset >= stretch[1] && offset + bytes <= stretch[2]) return;
     }
+    throw new Violation("O6", 5, `a store of ${bytes} bytes at ${offset} of space ${space}`);
   }
 }

@@ -4,8 +4,10 @@ import {
   VRING_DESC_F_NEXT,
   VRING_DESC_F_WRITE,
 } from "../../layout/virtio-ring.js";
+import { PAGE_BYTES } from "../../memory/address.js";
 import { u16 } from "../../memory/shared-memory.js";
 import type { DirtyStamps } from "../oracles/dirty-stamps.js";
+import type { Ledger } from "../oracles/ledger.js";
 import { SPACE, type World } from "./world.js";
 
 interface Held {
@@ -19,14 +21,25 @@ export class NaiveDevice {
   readonly held: Held[] = [];
   readonly #world: World;
   readonly #stamps: DirtyStamps;
+  readonly #ledger: Pick<Ledger, "mayWrite">;
   #lastAvailIdx = 0;
   #usedIdx = 0;
   #publishedIdx = 0;
   #pattern = 1;
 
-  constructor(world: World, stamps: DirtyStamps) {
+  constructor(world: World, stamps: DirtyStamps, ledger: Pick<Ledger, "mayWrite">) {
     this.#world = world;
     this.#stamps = stamps;
+    this.#ledger = ledger;
+  }
+
+  /** Next entry that it takes, and next that it fills; free-running. */
+  get lastAvailIdx(): number {
+    return this.#lastAvailIdx;
+  }
+
+  get usedIdx(): number {
+    return this.#usedIdx;
   }
 
   /** Takes every available chain, at most a ring's worth. */
@@ -42,7 +55,7 @@ export class NaiveDevice {
       moved = true;
     }
     // It asks to be kicked for the next, as one that sleeps does.
-    if (setup.eventIdx) view.setUint16(shadowRing.used + 4 + 8 * setup.shadowNum, this.#lastAvailIdx, true);
+    if (setup.eventIdx) this.#store16(shadowRing.used + 4 + 8 * setup.shadowNum, this.#lastAvailIdx);
     return moved;
   }
 
@@ -62,6 +75,7 @@ export class NaiveDevice {
     const view = this.#world.views[SPACE.shadow]!;
     view.setUint32(at, id, true);
     view.setUint32(at + 4, length, true);
+    this.#world.touch(SPACE.shadow, at, 8);
     this.#usedIdx = u16(this.#usedIdx + 1);
   }
 
@@ -72,11 +86,16 @@ export class NaiveDevice {
     const oldIdx = this.#publishedIdx;
     const idx = u16(this.#usedIdx + jump);
     if (idx === oldIdx) return false;
-    view.setUint16(shadowRing.used + 2, idx, true);
+    this.#store16(shadowRing.used + 2, idx);
     this.#publishedIdx = this.#usedIdx = idx;
     if (!setup.eventIdx) return (view.getUint16(shadowRing.avail, true) & VRING_AVAIL_F_NO_INTERRUPT) === 0;
     const event = view.getUint16(shadowRing.avail + usedEventOffset(setup.shadowNum), true);
     return u16(idx - event - 1) < u16(idx - oldIdx);
+  }
+
+  #store16(offset: number, value: number): void {
+    this.#world.views[SPACE.shadow]!.setUint16(offset, value, true);
+    this.#world.touch(SPACE.shadow, offset, 2);
   }
 
   #writableOf(head: number): Held["writable"] {
@@ -101,18 +120,34 @@ export class NaiveDevice {
     for (const buffer of writable) {
       const length = Math.min(left, buffer.bytes);
       const touched = Math.min(length, 64);
-      for (let i = 0; i < touched; i++) this.#writeByte(buffer.iova + i);
-      if (length > touched) this.#writeByte(buffer.iova + length - 1);
+      this.#fill(buffer.iova, touched);
+      if (length > touched) this.#fill(buffer.iova + length - 1, 1);
       left -= length;
     }
     this.#pattern = (this.#pattern + 1) & 0xff;
     return bytes - left;
   }
 
-  #writeByte(iova: number): void {
-    const gpa = this.#world.translate(iova, true);
-    if (gpa === undefined) return;
-    this.#world.setByte(gpa, this.#pattern);
-    this.#stamps.wrote(gpa, 1);
+  /** Page by page, as far as it may write. */
+  #fill(iova: number, bytes: number): void {
+    for (let done = 0; done < bytes; ) {
+      const at = iova + done;
+      const length = Math.min(bytes - done, PAGE_BYTES - (at % PAGE_BYTES));
+      done += length;
+      const gpa = this.#world.translate(at, true);
+      const place = gpa === undefined ? undefined : this.#world.at(gpa);
+      if (gpa === undefined || place === undefined) continue;
+      this.#world.fill(place.space, place.offset, length, this.#pattern);
+      if (this.#ledger.mayWrite(gpa, length)) this.#stamps.wrote(gpa, length);
+      else this.#rogue(gpa, place.space, place.offset, length);
+    }
+  }
+
+  /** Where it has no chain for, it is on its own: which no relay can know of, let alone mark. */
+  #rogue(gpa: number, space: number, offset: number, bytes: number): void {
+    for (let i = 0; i < bytes; i++) {
+      if (this.#ledger.mayWrite(gpa + i, 1)) this.#stamps.wrote(gpa + i, 1);
+      else this.#stamps.guestWrote(space, offset + i, 1);
+    }
   }
 }

@@ -17,7 +17,7 @@ export class NaiveGuest {
   reaped = 0;
   readonly #world: World;
   readonly #stamps: DirtyStamps;
-  readonly #free: number[];
+  readonly #free: number[] = [];
   readonly #chains = new Map<number, number[]>();
   #availIdx: number;
   #publishedIdx: number;
@@ -26,7 +26,7 @@ export class NaiveGuest {
   constructor(world: World, stamps: DirtyStamps) {
     this.#world = world;
     this.#stamps = stamps;
-    this.#free = Array.from({ length: world.setup.num }, (_, i) => i);
+    for (let i = 0; i < world.setup.num; i++) this.#free.push(i);
     this.#availIdx = this.#publishedIdx = this.#lastUsedIdx = world.setup.start;
   }
 
@@ -43,10 +43,9 @@ export class NaiveGuest {
     const taken = this.#free.splice(0, slots);
     for (let i = 0; i < direct; i++) {
       const last = i === slots - 1;
-      this.#descriptor(
-        this.#descriptorAt(taken[i]!),
-        raw(elements[i]!, last ? 0 : VRING_DESC_F_NEXT, taken[i + 1] ?? 0),
-      );
+      const element = elements[i]!;
+      const next = last ? 0 : taken[i + 1]!;
+      this.#descriptor(this.#descriptorAt(taken[i]!), element.gpa, element.bytes, flagsOf(element, last), next);
     }
     if (form !== "direct") this.#indirect(taken.at(-1)!, elements.slice(direct));
     this.#chains.set(taken[0]!, taken);
@@ -57,8 +56,8 @@ export class NaiveGuest {
   /** Writes descriptors as they are, and offers the first of them. */
   offerRaw(slot: number, descriptors: readonly RawDescriptor[], table: readonly RawDescriptor[] = []): void {
     const { num } = this.#world.setup;
-    for (const [i, each] of descriptors.entries()) this.#descriptor(this.#descriptorAt((slot + i) % num), each);
-    for (const [i, each] of table.slice(0, 2 * num).entries()) this.#descriptor(TABLES_GPA + i * 16, each);
+    for (const [i, each] of descriptors.entries()) this.#raw(this.#descriptorAt((slot + i) % num), each);
+    for (const [i, each] of table.slice(0, 2 * num).entries()) this.#raw(TABLES_GPA + i * 16, each);
     this.#putHead(slot % num);
   }
 
@@ -100,17 +99,12 @@ export class NaiveGuest {
 
   #indirect(slot: number, elements: readonly Element[]): void {
     const table = TABLES_GPA + slot * this.#world.setup.num * 16;
-    for (const [i, element] of elements.entries()) {
+    for (let i = 0; i < elements.length; i++) {
       const last = i === elements.length - 1;
-      this.#descriptor(table + i * 16, raw(element, last ? 0 : VRING_DESC_F_NEXT, last ? 0 : i + 1));
+      const element = elements[i]!;
+      this.#descriptor(table + i * 16, element.gpa, element.bytes, flagsOf(element, last), last ? 0 : i + 1);
     }
-    const length = elements.length * 16;
-    this.#descriptor(this.#descriptorAt(slot), {
-      address: BigInt(table),
-      length,
-      flags: VRING_DESC_F_INDIRECT,
-      next: 0,
-    });
+    this.#descriptor(this.#descriptorAt(slot), table, elements.length * 16, VRING_DESC_F_INDIRECT, 0);
   }
 
   #putHead(head: number): void {
@@ -124,12 +118,20 @@ export class NaiveGuest {
     return this.#world.guestRing.desc + slot * 16;
   }
 
-  #descriptor(gpa: number, { address, length, flags, next }: RawDescriptor): void {
+  #raw(gpa: number, { address, length, flags, next }: RawDescriptor): void {
+    this.#descriptor(gpa, 0, length, flags, next);
+    this.#world.views[SPACE.low]!.setBigUint64(gpa, address, true);
+    this.#stamps.guestWrote(SPACE.low, gpa, 16);
+  }
+
+  #descriptor(gpa: number, address: number, length: number, flags: number, next: number): void {
     const view = this.#world.views[SPACE.low]!;
-    view.setBigUint64(gpa, address, true);
+    view.setUint32(gpa, address, true);
+    view.setUint32(gpa + 4, Math.floor(address / 2 ** 32), true);
     view.setUint32(gpa + 8, length, true);
     view.setUint16(gpa + 12, flags, true);
     view.setUint16(gpa + 14, next, true);
+    this.#world.touch(SPACE.low, gpa, 16);
     this.#stamps.guestWrote(SPACE.low, gpa, 16);
   }
 
@@ -139,6 +141,6 @@ export class NaiveGuest {
   }
 }
 
-function raw({ gpa, bytes, writable }: Element, flags: number, next: number): RawDescriptor {
-  return { address: BigInt(gpa), length: bytes, flags: flags | (writable ? VRING_DESC_F_WRITE : 0), next };
+function flagsOf({ writable }: Element, last: boolean): number {
+  return (last ? 0 : VRING_DESC_F_NEXT) | (writable ? VRING_DESC_F_WRITE : 0);
 }

@@ -5,8 +5,8 @@ import { RIG_REGIONS, type World } from "./world.js";
 
 /** Bytes that a chain covers, in order. */
 export interface Extent {
-  readonly gpa: bigint;
-  readonly bytes: bigint;
+  readonly gpa: number;
+  readonly bytes: number;
   readonly writable: boolean;
 }
 
@@ -18,20 +18,25 @@ export type Judgement =
 /** Reads a byte of guest RAM as whoever is judged saw it. */
 export type ByteReader = (gpa: number) => number;
 
-const CHAIN_BYTES_MAX = 1n << 32n;
+const CHAIN_BYTES_MAX = 2 ** 32;
+const HIGH_WORDS = 2 ** 21;
+/** A shadow descriptor covers less than 2^31 bytes; a longer buffer is cut into whole pages of at most so many. */
+const PIECE_BYTES_MAX = 2 ** 31 - 4096;
 
 /**
- * Judges the chain of a head by the book: byte by byte, addresses as BigInt, and nothing in common with the relay.
+ * Judges the chain of a head by the book: byte by byte, mapping by mapping, and nothing in common with the relay.
  *
- * The second opinion that everything is compared with (VIRTIO 1.3, 2.7.4 to 2.7.5.3).
+ * The second opinion that everything is compared with (VIRTIO 1.3, 2.7.4 to 2.7.5.3). `onDescriptor` is called before the
+ * bytes of each descriptor are read, once for each time that the chain comes by it.
  */
-export function judgeChain(world: World, head: number, read: ByteReader): Judgement {
-  return new Walk(world, read).judge(head);
+export function judgeChain(world: World, head: number, read: ByteReader, onDescriptor?: () => void): Judgement {
+  return new Walk(world, read, onDescriptor).judge(head);
 }
 
 interface Descriptor {
-  readonly address: bigint;
-  readonly length: bigint;
+  /** Infinite from 2^53 up, where no memory is: below, sums with a length stay exact where it matters. */
+  readonly address: number;
+  readonly length: number;
   readonly flags: number;
   readonly next: number;
 }
@@ -39,14 +44,16 @@ interface Descriptor {
 class Walk {
   readonly #world: World;
   readonly #read: ByteReader;
+  readonly #onDescriptor: (() => void) | undefined;
   readonly #extents: Extent[] = [];
   #elements = 0;
   #pieces = 0;
   #writing = false;
 
-  constructor(world: World, read: ByteReader) {
+  constructor(world: World, read: ByteReader, onDescriptor: (() => void) | undefined) {
     this.#world = world;
     this.#read = read;
+    this.#onDescriptor = onDescriptor;
   }
 
   judge(head: number): Judgement {
@@ -74,10 +81,10 @@ class Walk {
     if (nested) return "indirect-nested";
     if (!indirect) return "indirect-not-negotiated";
     if ((flags & VRING_DESC_F_NEXT) !== 0) return "indirect-with-next";
-    if (length === 0n || length % 16n !== 0n) return "indirect-length";
-    if (BigInt(this.#elements) + length / 16n > BigInt(num)) return "chain-too-long";
-    if (!this.#isRam(address, length)) return "address-unmapped";
-    return this.#table(Number(address), Number(length / 16n), 0, true);
+    if (length === 0 || length % 16 !== 0) return "indirect-length";
+    if (this.#elements + length / 16 > num) return "chain-too-long";
+    if (!isRam(address, length)) return "address-unmapped";
+    return this.#table(address, length / 16, 0, true);
   }
 
   #element({ address, length, flags }: Descriptor): FaultReason | undefined {
@@ -91,43 +98,52 @@ class Walk {
   }
 
   /** Every byte is mapped with the right it needs; an empty buffer needs an address that could hold one. */
-  #reach(address: bigint, length: bigint, writable: boolean): FaultReason | undefined {
+  #reach(address: number, length: number, writable: boolean): FaultReason | undefined {
+    const { mappings, setup } = this.#world;
     let at = address;
     const end = address + length;
     do {
-      const mapping = this.#world.mappings.find(
-        ({ gpa, bytes }) => at >= BigInt(gpa) && at < BigInt(gpa) + BigInt(bytes),
-      );
+      const mapping = mappings.find(({ gpa, bytes }) => at >= gpa && at < gpa + bytes);
       if (mapping === undefined) return "address-unmapped";
       if (writable && mapping.perm === VHOST_ACCESS_RO) return "permission-denied";
-      const border = BigInt(mapping.gpa) + BigInt(mapping.bytes);
-      if (length > 0n) this.#pieces += 1;
-      at = border < end ? border : end;
+      const border = Math.min(mapping.gpa + mapping.bytes, end);
+      this.#pieces += length < 2 ** 31 ? Math.min(length, 1) : Math.ceil((border - at) / PIECE_BYTES_MAX);
+      at = border;
     } while (at < end);
-    if (length > 0n) this.#extents.push({ gpa: address, bytes: length, writable });
-    return this.#pieces > this.#world.setup.shadowNum ? "chain-never-fits" : undefined;
+    if (length > 0) this.#extents.push({ gpa: address, bytes: length, writable });
+    return this.#pieces > setup.shadowNum ? "chain-never-fits" : undefined;
   }
 
   #whole(): FaultReason | undefined {
     if (this.#pieces === 0) return "chain-empty";
-    const bytes = this.#extents.reduce((sum, extent) => sum + extent.bytes, 0n);
-    return bytes > CHAIN_BYTES_MAX ? "chain-bytes-overflow" : undefined;
-  }
-
-  #isRam(address: bigint, length: bigint): boolean {
-    let at = address;
-    while (at < address + length) {
-      const region = RIG_REGIONS.find(({ gpa, bytes }) => at >= BigInt(gpa) && at < BigInt(gpa + bytes));
-      if (region === undefined) return false;
-      at = BigInt(region.gpa + region.bytes);
-    }
-    return true;
+    let total = 0;
+    for (const { bytes } of this.#extents) total += bytes;
+    return total > CHAIN_BYTES_MAX ? "chain-bytes-overflow" : undefined;
   }
 
   #descriptor(at: number): Descriptor {
-    const half = (offset: number) => this.#read(at + offset) + this.#read(at + offset + 1) * 256;
-    const word = (offset: number) => half(offset) + half(offset + 2) * 65_536;
-    const address = BigInt(word(0)) + (BigInt(word(4)) << 32n);
-    return { address, length: BigInt(word(8)), flags: half(12), next: half(14) };
+    this.#onDescriptor?.();
+    const [low, high] = [this.#word(at), this.#word(at + 4)];
+    const address = high < HIGH_WORDS ? high * 2 ** 32 + low : Number.POSITIVE_INFINITY;
+    return { address, length: this.#word(at + 8), flags: this.#half(at + 12), next: this.#half(at + 14) };
   }
+
+  #word(gpa: number): number {
+    return this.#half(gpa) + this.#half(gpa + 2) * 65_536;
+  }
+
+  #half(gpa: number): number {
+    return this.#read(gpa) + this.#read(gpa + 1) * 256;
+  }
+}
+
+/** Whether every byte is guest RAM: an indirect table is read by the relay, which needs no mapping. */
+function isRam(address: number, length: number): boolean {
+  let at = address;
+  do {
+    const region = RIG_REGIONS.find(({ gpa, bytes }) => at >= gpa && at < gpa + bytes);
+    if (region === undefined) return false;
+    at = region.gpa + region.bytes;
+  } while (at < address + length);
+  return true;
 }

@@ -59,7 +59,9 @@ export type Action =
   /** A peer stores past all rules. */
   | { readonly op: "poke"; readonly by: "guest" | "device"; readonly poke: Poke }
   /** The same in the midst of a turn: before the relay's access number `access`, counted from here. */
-  | { readonly op: "ambush"; readonly by: "guest" | "device"; readonly access: number; readonly poke: Poke };
+  | { readonly op: "ambush"; readonly by: "guest" | "device"; readonly access: number; readonly poke: Poke }
+  /** A migration takes the log and copies in the midst of a turn; breaks no rule. */
+  | { readonly op: "ambush-harvest"; readonly access: number };
 
 /** Everything a run depends on. */
 export interface Program {

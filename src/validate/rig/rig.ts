@@ -1,37 +1,20 @@
-import { DirtyLog } from "../../dirty/dirty-log.js";
-import { GpaMap } from "../../iova/gpa-map.js";
 import { VRING_USED } from "../../layout/virtio-ring.js";
-import { assert } from "../../memory/assert.js";
-import { GuestMemory } from "../../memory/guest-memory.js";
-import { GuestMarks } from "../../relay/guest-marks.js";
-import { ShadowVirtqueue, type ShadowVirtqueueParts } from "../../relay/shadow-virtqueue.js";
-import type { Accounting } from "../../ring/driver-ring.js";
 import { type FaultReason, PeerFault } from "../../ring/peer-fault.js";
-import { COUNTERS } from "../../telemetry/counters.js";
+import { Conduct, ringRules } from "../oracles/conduct.js";
 import { DirtyStamps } from "../oracles/dirty-stamps.js";
 import { Ledger } from "../oracles/ledger.js";
 import { Permits } from "../oracles/permits.js";
 import { Violation } from "../oracles/violation.js";
+import { type Bench, Ground } from "./ground.js";
 import { NaiveDevice } from "./naive-device.js";
 import { NaiveGuest } from "./naive-guest.js";
 import { type Action, hostileSides, type Poke, type Program } from "./program.js";
-import { ACCESS, type Watch, WatchedMemory } from "./watched-memory.js";
-import { RIG_END, RIG_IOVA_BASE, RIG_REGIONS, SPACE, World } from "./world.js";
+import { type MakeRelay, type RelayUnderTest, relayParts, SHIPPING } from "./relay-under-test.js";
+import type { Sheet } from "./sheet.js";
+import { ACCESS, type Watch } from "./watched-memory.js";
+import { RIG_REGIONS, SPACE, World } from "./world.js";
 
-/** What a rig asks of a relay: the shipping one, a mutant, or somebody's own. */
-export interface RelayUnderTest {
-  /** Moves what there is to move; false when there was nothing. Throws PeerFault to give the queue up. */
-  step(): boolean;
-  /** Asks to be told of more, then looks again; true when sleeping is safe. */
-  arm(): boolean;
-  /** Marks what the device may have written to chains that will not come back. */
-  abandon(): void;
-  /** Where the descriptors of its shadow ring are. */
-  accounting?(): Accounting;
-}
-
-/** Makes the relay of a rig. */
-export type MakeRelay = (parts: ShadowVirtqueueParts) => RelayUnderTest;
+export { type MakeRelay, type RelayUnderTest, SHIPPING } from "./relay-under-test.js";
 
 /** Sees each access of the relay, for a trace: ACCESS, SPACE, offset, bytes, value. */
 export type OnAccess = (kind: number, space: number, offset: number, bytes: number, value: number) => void;
@@ -45,18 +28,22 @@ export interface RunResult {
   readonly forwarded: number;
   readonly returned: number;
   readonly quarantined: number;
+  /** Why each of these was. */
+  readonly refused: readonly FaultReason[];
   /** Accesses of the relay. */
   readonly accesses: number;
   /** Index of the action at which it ended; the number of actions when it ran to its end. */
   readonly action: number;
 }
 
-/** The shipping relay. */
-export const SHIPPING: MakeRelay = (parts) => new ShadowVirtqueue(parts);
-
-/** Runs a program once, under every oracle. */
-export function runProgram(program: Program, make: MakeRelay = SHIPPING, onAccess?: OnAccess): RunResult {
-  return new Rig(program, make, onAccess).run();
+/** Runs a program once, under every oracle; on ground of its own unless a bench has some for run after run. */
+export function runProgram(
+  program: Program,
+  make: MakeRelay = SHIPPING,
+  onAccess?: OnAccess,
+  bench?: Bench,
+): RunResult {
+  return new Rig(program, make, onAccess, bench).run();
 }
 
 /** One queue, one relay, and two sides that do what a program says; judged at every access of the relay. */
@@ -65,36 +52,37 @@ export class Rig implements Watch {
   readonly guest: NaiveGuest;
   readonly device: NaiveDevice;
   readonly ledger: Ledger;
+  readonly conduct: Conduct;
   readonly stamps: DirtyStamps;
   readonly relay: RelayUnderTest;
   /** Accesses of the relay so far. */
   accesses = 0;
-  kicks = 0;
-  calls = 0;
   asleep = false;
   broken: FaultReason | undefined;
   readonly #program: Program;
+  readonly #hostile: { readonly guest: boolean; readonly device: boolean };
+  readonly #ground: Ground;
   readonly #permits: Permits;
-  readonly #seen: readonly Uint8Array[];
-  readonly #told: readonly Uint8Array[];
   readonly #onAccess: OnAccess | undefined;
-  readonly #ambushes: { access: number; poke: Poke }[] = [];
+  readonly #ambushes: { access: number; poke: Poke | undefined }[] = [];
   #budget = 0;
-  #availIdxSeen: number;
 
-  constructor(program: Program, make: MakeRelay, onAccess?: OnAccess) {
+  constructor(program: Program, make: MakeRelay, onAccess?: OnAccess, bench?: Bench) {
     this.#program = program;
     this.#onAccess = onAccess;
-    this.world = new World(program.setup);
-    this.#seen = this.world.buffers.map((buffer) => new Uint8Array(buffer.slice(0)));
-    this.#told = this.world.buffers.map((buffer) => new Uint8Array(buffer.slice(0)));
-    this.stamps = new DirtyStamps(this.world);
-    this.ledger = new Ledger(this.world, this.#seen, this.#told, this.stamps);
+    this.#hostile = hostileSides(program);
+    this.#ground = bench?.ground(program.setup.shadowNum) ?? new Ground(program.setup.shadowNum);
+    this.world = new World(program.setup, this.#ground);
+    this.stamps = new DirtyStamps(this.world, this.#ground);
+    const { seenBytes, toldBytes } = this.#ground;
+    const rules = ringRules(this.world, toldBytes[SPACE.shadow]!);
+    this.ledger = new Ledger(this.world, seenBytes, toldBytes, this.stamps, rules, this.#ground.readings);
+    this.conduct = new Conduct(this.world, this.ledger, rules);
     this.#permits = new Permits(this.world);
     this.guest = new NaiveGuest(this.world, this.stamps);
-    this.device = new NaiveDevice(this.world, this.stamps);
-    this.#availIdxSeen = program.setup.start;
-    this.relay = make(this.#parts());
+    this.device = new NaiveDevice(this.world, this.stamps, this.ledger);
+    for (const memory of this.#ground.memories) memory.watch = this;
+    this.relay = make(relayParts(this.world, this.#ground, this.conduct));
   }
 
   /** Runs the program, then lets all sides that follow the rules finish. */
@@ -108,9 +96,10 @@ export class Rig implements Watch {
       if (!(error instanceof Violation)) throw error;
       violation = error;
     }
-    const { returned, quarantined, inFlight } = this.ledger;
+    const { accesses, broken, ledger } = this;
+    const { returned, quarantined, refused, inFlight } = ledger;
     const forwarded = returned + inFlight.size;
-    return { violation, broken: this.broken, forwarded, returned, quarantined, accesses: this.accesses, action };
+    return { violation, broken, forwarded, returned, quarantined, refused, accesses, action };
   }
 
   /** Does one action; throws Violation. */
@@ -154,6 +143,9 @@ export class Rig implements Watch {
         break;
       case "ambush":
         this.#ambushes.push({ access: this.accesses + action.access, poke: action.poke });
+        break;
+      case "ambush-harvest":
+        this.#ambushes.push({ access: this.accesses + action.access, poke: undefined });
     }
   }
 
@@ -163,12 +155,15 @@ export class Rig implements Watch {
     const { num, shadowNum } = this.world.setup;
     this.#budget = this.accesses + 256 + 64 * num * (num + shadowNum);
     let moved = false;
+    this.ledger.turn();
+    this.conduct.turn();
     try {
       moved = this.relay.step();
       this.asleep = !moved && this.relay.arm();
     } catch (error) {
       this.#caught(error);
     }
+    this.conduct.turnEnds(this.asleep, this.broken);
     this.#checkBooks();
     return moved;
   }
@@ -179,7 +174,9 @@ export class Rig implements Watch {
     if (this.#ambushes.length > 0) this.#spring();
     if (kind === ACCESS.fence) return;
     const { byteLength } = this.world.buffers[space]!;
-    if (!(offset >= 0 && offset + bytes <= byteLength && offset % Math.min(bytes, 4) === 0) && bytes > 0) {
+    // Copies go byte by byte: only words have to be aligned.
+    const aligned = kind === ACCESS.copyOut || kind === ACCESS.copyIn || offset % Math.min(bytes, 4) === 0;
+    if (!(offset >= 0 && offset + bytes <= byteLength && aligned) && bytes > 0) {
       throw new Violation("O6", 36, `${bytes} bytes at ${offset} of space ${space}, which has ${byteLength}`);
     }
     if (kind >= ACCESS.write) this.#permits.checkStore(space, offset, bytes);
@@ -188,56 +185,63 @@ export class Rig implements Watch {
   after(kind: number, space: number, offset: number, bytes: number, value: number): void {
     this.#onAccess?.(kind, space, offset, bytes, value);
     if (kind < ACCESS.write) {
-      this.#note(this.#seen[space]!, space, offset, bytes, value);
-      if (kind === ACCESS.observe && space === SPACE.low && offset === this.world.guestRing.avail + 2) {
-        this.#availIdxSeen = value;
-      }
+      this.conduct.load(kind, space, offset, bytes, value);
+      this.#note(this.#ground.seen[space]!, space, offset, bytes, value);
+      if (space <= SPACE.high) this.#noteReading(space, offset, bytes, value);
     } else if (kind <= ACCESS.copyIn) {
-      this.#note(this.#told[space]!, space, offset, bytes, value);
+      this.conduct.store(kind, space, offset, bytes, value);
+      this.#note(this.#ground.told[space]!, space, offset, bytes, value);
+      this.world.touch(space, offset, bytes);
       this.#stored(space, offset, bytes, value);
+    } else if (kind === ACCESS.fence) this.conduct.fence();
+    else {
+      this.conduct.bits(kind, space, offset, value);
+      this.world.touch(space, offset, bytes);
     }
+  }
+
+  #noteReading(space: number, offset: number, bytes: number, value: number): void {
+    const { readings, sheets } = this.#ground;
+    const gpa = RIG_REGIONS[space]!.gpa + offset;
+    if (bytes <= 4) readings.word(gpa, bytes, value);
+    else readings.copy(gpa, sheets[space]!.bytes.subarray(offset, offset + bytes));
   }
 
   #stored(space: number, offset: number, bytes: number, value: number): void {
     const { guestRing, shadowRing } = this.world;
-    if (space === SPACE.low) this.stamps.wrote(RIG_REGIONS[SPACE.low].gpa + offset, bytes);
+    if (space === SPACE.low) this.stamps.relayWrote(RIG_REGIONS[SPACE.low].gpa + offset, bytes);
     if (space === SPACE.shadow && offset === shadowRing.avail + 2) this.ledger.shadowPublished(value);
     if (space === SPACE.low && offset === guestRing.used + VRING_USED.offsets.idx) this.ledger.usedPublished(value);
   }
 
-  #note(overlay: Uint8Array, space: number, offset: number, bytes: number, value: number): void {
-    if (bytes > 4) {
-      overlay.set(new Uint8Array(this.world.buffers[space]!, offset, bytes), offset);
-      return;
-    }
-    for (let i = 0; i < bytes; i++) overlay[offset + i] = value >>> (8 * i);
+  #note(overlay: Sheet, space: number, offset: number, bytes: number, value: number): void {
+    overlay.touch(offset, bytes);
+    const target = overlay.bytes;
+    if (bytes > 4) target.set(this.#ground.sheets[space]!.bytes.subarray(offset, offset + bytes), offset);
+    else for (let i = 0; i < bytes; i++) target[offset + i] = value >>> (8 * i);
   }
 
   #caught(error: unknown): void {
     if (error instanceof Violation) throw error;
     if (!(error instanceof PeerFault)) throw new Violation("O8", 36, `it threw ${String(error)}`);
     this.broken = error.reason;
-    const hostile = hostileSides(this.#program);
-    if (!hostile.guest && !hostile.device) throw new Violation("O8", 36, `the queue broke for ${error.message}`);
-    if (!hostile.device || !error.reason.startsWith("used-")) this.ledger.broke(error.reason, this.#availIdxSeen);
+    if (!this.#isHostile) throw new Violation("O8", 36, `the queue broke for ${error.message}`);
+    this.ledger.broke(error.reason, this.conduct.guest.seen, this.conduct.device.seen);
   }
 
   /** What has to hold between two turns. */
   #checkBooks(): void {
     const { setup, guestRing } = this.world;
     const accounting = this.broken === undefined ? this.relay.accounting?.() : undefined;
-    if (accounting !== undefined && accounting.free + accounting.inFlight !== accounting.size) {
-      const { free, inFlight, size } = accounting;
-      throw new Violation("O1", 2, `${free} descriptors free and ${inFlight} in flight of ${size}`);
-    }
+    if (accounting !== undefined) this.conduct.checkBooks(accounting);
     if (!setup.log || this.broken !== undefined) return;
-    this.stamps.checkRange(guestRing.used, VRING_USED.offsets.ring + 8 * setup.num + 2, "after the relay's turn");
+    this.stamps.checkRelays(guestRing.used, VRING_USED.offsets.ring + 8 * setup.num + 2, "after the relay's turn");
   }
 
   #finish(): void {
-    const hostile = hostileSides(this.#program);
-    if (!hostile.guest && !hostile.device) this.#settle();
-    if (!hostile.guest && !hostile.device && this.guest.outstanding > 0) {
+    if (this.#isHostile) this.#untilAsleep();
+    else this.#settle();
+    if (!this.#isHostile && this.guest.outstanding > 0) {
       throw new Violation("O5", 25, `${this.guest.outstanding} chains are not back, and everybody sleeps`);
     }
     if (!this.world.setup.log) return;
@@ -247,59 +251,50 @@ export class Rig implements Watch {
     this.stamps.compare();
   }
 
+  get #isHostile(): boolean {
+    return this.#hostile.guest || this.#hostile.device;
+  }
+
   /** Everybody goes on until nobody has anything to do; the relay only while it is awake. */
   #settle(): void {
     const { num } = this.world.setup;
     for (let round = 0; round < 16 * num; round++) {
       let moved = this.guest.publish();
       if (moved) this.asleep = false;
-      while (!this.asleep && this.broken === undefined) this.turn();
+      this.#untilAsleep();
       moved = this.device.take() || moved;
       while (this.device.use(0, 64)) moved = true;
       if (this.device.publish()) this.asleep = false;
-      while (!this.asleep && this.broken === undefined) moved = this.turn() || moved;
+      moved = this.#untilAsleep() || moved;
       moved = this.guest.reap() || moved;
       if (!moved) return;
     }
   }
 
+  /** The relay goes on until it sleeps, with nobody in its way. */
+  #untilAsleep(): boolean {
+    let moved = false;
+    this.#ambushes.length = 0;
+    for (let idle = 0; !this.asleep && this.broken === undefined; ) {
+      const before = this.ledger.position + this.ledger.returned;
+      this.turn();
+      idle = this.ledger.position + this.ledger.returned === before ? idle + 1 : 0;
+      moved ||= idle === 0;
+      if (idle === 3 && !this.asleep) throw new Violation("O7", 38, "it neither moves anything nor sleeps");
+    }
+    return moved;
+  }
+
   #spring(): void {
     for (let i = this.#ambushes.length - 1; i >= 0; i--) {
       if (this.#ambushes[i]!.access > this.accesses) continue;
-      this.#poke(this.#ambushes.splice(i, 1)[0]!.poke);
+      const { poke } = this.#ambushes.splice(i, 1)[0]!;
+      if (poke !== undefined) this.#poke(poke);
+      else if (this.world.setup.log) this.stamps.harvest();
     }
   }
 
-  #poke({ space, offset, width, value }: Poke): void {
-    const view = this.world.views[space];
-    if (view === undefined || offset < 0 || offset + width > view.byteLength) return;
-    if (width === 1) view.setUint8(offset, value);
-    else if (width === 2) view.setUint16(offset, value, true);
-    else view.setUint32(offset, value, true);
-    this.stamps.guestWrote(space, offset, width);
-  }
-
-  #parts(): ShadowVirtqueueParts {
-    const { setup, buffers, guestRing, shadowRing, mappings } = this.world;
-    const memories = buffers.map((buffer, space) => new WatchedMemory(buffer, space, this));
-    const areas = (memory: WatchedMemory) => ({ descMemory: memory, availMemory: memory, usedMemory: memory });
-    const guest = { num: setup.num, ...guestRing, ...areas(memories[SPACE.low]!) };
-    const map = new GpaMap(RIG_IOVA_BASE);
-    assert(map.addAll(mappings), "the mappings of a rig are disjoint");
-    const counters = new Float64Array(Object.keys(COUNTERS).length);
-    const log = setup.log ? new DirtyLog(memories[SPACE.log]!, 0, RIG_END) : undefined;
-    return {
-      guest,
-      shadow: { num: setup.shadowNum, ...shadowRing, ...areas(memories[SPACE.shadow]!) },
-      guestMemory: new GuestMemory(RIG_REGIONS.map((region, i) => ({ ...region, memory: memories[i]! }))),
-      map,
-      marks: new GuestMarks(log, "all-writable", guest.used, setup.num, counters),
-      eventIdx: setup.eventIdx,
-      indirect: setup.indirect,
-      deviceKick: { signal: () => void this.kicks++ },
-      guestCall: { signal: () => void this.calls++ },
-      counters,
-      start: { lastAvailIdx: setup.start, usedIdx: setup.start },
-    };
+  #poke(poke: Poke): void {
+    if (this.world.poke(poke)) this.stamps.guestWrote(poke.space, poke.offset, poke.width);
   }
 }

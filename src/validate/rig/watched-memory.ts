@@ -23,19 +23,21 @@ export interface Watch {
   after(kind: number, space: number, offset: number, bytes: number, value: number): void;
 }
 
+const NOBODY: Watch = { before: () => {}, after: () => {} };
+
 /** Bytes that one party reaches through a watch; an access outside of them is reported and has no effect. */
 export class WatchedMemory implements SharedMemory {
   readonly byteLength: number;
+  /** Who watches: the rig that stands on these bytes. */
+  watch: Watch = NOBODY;
   readonly #space: number;
-  readonly #watch: Watch;
   readonly #u16: Uint16Array;
   readonly #i32: Int32Array;
   readonly #bytes: Uint8Array;
 
-  constructor(buffer: ArrayBuffer, space: number, watch: Watch) {
+  constructor(buffer: ArrayBuffer, space: number) {
     this.byteLength = buffer.byteLength;
     this.#space = space;
-    this.#watch = watch;
     this.#u16 = new Uint16Array(buffer);
     this.#i32 = new Int32Array(buffer);
     this.#bytes = new Uint8Array(buffer);
@@ -46,9 +48,9 @@ export class WatchedMemory implements SharedMemory {
   }
 
   read32(offset: number): number {
-    this.#watch.before(ACCESS.read, this.#space, offset, 4);
+    this.watch.before(ACCESS.read, this.#space, offset, 4);
     const value = this.#i32[offset >>> 2] ?? 0;
-    this.#watch.after(ACCESS.read, this.#space, offset, 4, value);
+    this.watch.after(ACCESS.read, this.#space, offset, 4, value);
     return value;
   }
 
@@ -65,35 +67,35 @@ export class WatchedMemory implements SharedMemory {
   }
 
   write32(offset: number, value: number): void {
-    this.#watch.before(ACCESS.write, this.#space, offset, 4);
+    this.watch.before(ACCESS.write, this.#space, offset, 4);
     this.#i32[offset >>> 2] = value;
-    this.#watch.after(ACCESS.write, this.#space, offset, 4, value);
+    this.watch.after(ACCESS.write, this.#space, offset, 4, value);
   }
 
   setBits32(offset: number, bits: number): void {
-    this.#watch.before(ACCESS.setBits, this.#space, offset, 4);
+    this.watch.before(ACCESS.setBits, this.#space, offset, 4);
     this.#i32[offset >>> 2]! |= bits;
-    this.#watch.after(ACCESS.setBits, this.#space, offset, 4, bits);
+    this.watch.after(ACCESS.setBits, this.#space, offset, 4, bits);
   }
 
   takeBits32(offset: number): number {
-    this.#watch.before(ACCESS.takeBits, this.#space, offset, 4);
+    this.watch.before(ACCESS.takeBits, this.#space, offset, 4);
     const value = this.#i32[offset >>> 2] ?? 0;
     this.#i32[offset >>> 2] = 0;
-    this.#watch.after(ACCESS.takeBits, this.#space, offset, 4, value);
+    this.watch.after(ACCESS.takeBits, this.#space, offset, 4, value);
     return value;
   }
 
   copyOut(offset: number, target: Uint8Array): void {
-    this.#watch.before(ACCESS.copyOut, this.#space, offset, target.length);
+    this.watch.before(ACCESS.copyOut, this.#space, offset, target.length);
     target.set(this.#bytes.subarray(offset, offset + target.length));
-    this.#watch.after(ACCESS.copyOut, this.#space, offset, target.length, target.length);
+    this.watch.after(ACCESS.copyOut, this.#space, offset, target.length, target.length);
   }
 
   copyIn(offset: number, source: Uint8Array): void {
-    this.#watch.before(ACCESS.copyIn, this.#space, offset, source.length);
+    this.watch.before(ACCESS.copyIn, this.#space, offset, source.length);
     this.#bytes.set(source.subarray(0, this.byteLength - offset), offset);
-    this.#watch.after(ACCESS.copyIn, this.#space, offset, source.length, source.length);
+    this.watch.after(ACCESS.copyIn, this.#space, offset, source.length, source.length);
   }
 
   listNonZero32(offset: number, end: number, found: Int32Array): number {
@@ -101,20 +103,20 @@ export class WatchedMemory implements SharedMemory {
   }
 
   fence(): void {
-    this.#watch.before(ACCESS.fence, this.#space, 0, 0);
-    this.#watch.after(ACCESS.fence, this.#space, 0, 0, 0);
+    this.watch.before(ACCESS.fence, this.#space, 0, 0);
+    this.watch.after(ACCESS.fence, this.#space, 0, 0, 0);
   }
 
   #load16(kind: number, offset: number): number {
-    this.#watch.before(kind, this.#space, offset, 2);
+    this.watch.before(kind, this.#space, offset, 2);
     const value = this.#u16[offset >>> 1] ?? 0;
-    this.#watch.after(kind, this.#space, offset, 2, value);
+    this.watch.after(kind, this.#space, offset, 2, value);
     return value;
   }
 
   #store16(kind: number, offset: number, value: number): void {
-    this.#watch.before(kind, this.#space, offset, 2);
+    this.watch.before(kind, this.#space, offset, 2);
     this.#u16[offset >>> 1] = value;
-    this.#watch.after(kind, this.#space, offset, 2, value & 0xffff);
+    this.watch.after(kind, this.#space, offset, 2, value & 0xffff);
   }
 }

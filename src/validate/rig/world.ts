@@ -1,8 +1,10 @@
 import { logBytes } from "../../dirty/dirty-log.js";
 import type { GpaMapping } from "../../iova/gpa-map.js";
 import { VHOST_ACCESS_RO, VHOST_ACCESS_RW } from "../../layout/vhost.js";
-import { type Gpa, type Iova, PAGE_BYTES } from "../../memory/address.js";
+import { FRAME_SPAN_BYTES, type Gpa, type Iova, PAGE_BYTES } from "../../memory/address.js";
 import { vringBytes, vringOffsets } from "../../ring/vring-areas.js";
+import type { Poke } from "./program.js";
+import { Sheet } from "./sheet.js";
 
 /** What a rig is to be: plain data, part of every trace. */
 export interface RigSetup {
@@ -12,8 +14,8 @@ export interface RigSetup {
   readonly eventIdx: boolean;
   readonly indirect: boolean;
   readonly log: boolean;
-  /** One mapping a region, or many small ones with a read-only and an unmapped page. */
-  readonly map: "flat" | "split";
+  /** One mapping a region; many small ones with a read-only, an unmapped page and something vast; or huge ones. */
+  readonly map: keyof typeof RIG_MAPPINGS;
   /** Where both indices of the guest's ring start; free-running. */
   readonly start: number;
 }
@@ -34,6 +36,13 @@ export const BUFFERS_GPA = 3 * PAGE_BYTES;
 /** With `map: "split"`: a page that the device may only read, and one that it cannot reach. */
 export const READ_ONLY_GPA = 6 * PAGE_BYTES;
 export const UNMAPPED_GPA = 7 * PAGE_BYTES;
+/** With `map: "split"`: what a device may read that is no RAM of a rig; three of it are more than a chain may hold. */
+export const VAST_GPA = 2 ** 33;
+export const VAST_BYTES = 2 ** 31 - PAGE_BYTES;
+/** With `map: "wide"`, for rigs without a log: so many bytes above 4 GiB, and so many up to the last page of all. */
+export const WIDE_BYTES = 2 ** 34;
+export const WIDE_GPA = 2 ** 33;
+export const WIDE_TOP_GPA = FRAME_SPAN_BYTES - WIDE_BYTES;
 /** What all IOVAs of a rig are above. */
 export const RIG_IOVA_BASE = 2 ** 40;
 /** Bytes around a shadow ring that nobody may touch. */
@@ -46,6 +55,27 @@ export const RIG_PAGES = RIG_END / PAGE_BYTES;
 /** Which buffer an access goes to. */
 export const SPACE = { low: 0, high: 1, shadow: 2, log: 3 } as const;
 
+/** The bytes of a world, by SPACE. */
+export interface WorldBytes {
+  readonly sheets: readonly Sheet[];
+  readonly buffers: readonly ArrayBuffer[];
+  readonly views: readonly DataView[];
+}
+
+/** Bytes for a world with a shadow ring of `shadowNum` entries. */
+export function worldBytes(shadowNum: number): WorldBytes {
+  const sheets = spaceSheets(shadowNum);
+  const buffers = sheets.map(({ bytes }) => bytes.buffer);
+  return { sheets, buffers, views: buffers.map((buffer) => new DataView(buffer)) };
+}
+
+/** A sheet for each space of such a world. */
+export function spaceSheets(shadowNum: number): Sheet[] {
+  const shadowBytes = Math.ceil((vringBytes(shadowNum) + 2 * CANARY_BYTES) / 16) * 16;
+  const lengths = [RIG_REGIONS[0].bytes, RIG_REGIONS[1].bytes, shadowBytes, logBytes(RIG_END)];
+  return lengths.map((length) => new Sheet(length));
+}
+
 /** The bytes of a rig: what guest, relay, device and migration share. */
 export class World {
   readonly setup: RigSetup;
@@ -56,18 +86,35 @@ export class World {
   readonly buffers: readonly ArrayBuffer[];
   readonly views: readonly DataView[];
   readonly mappings: readonly GpaMapping[];
+  readonly #sheets: readonly Sheet[];
 
-  constructor(setup: RigSetup) {
+  /** On fresh bytes unless it is given some, all zero. */
+  constructor(setup: RigSetup, { sheets, views, buffers }: WorldBytes = worldBytes(setup.shadowNum)) {
     this.setup = setup;
     this.guestRing = vringOffsets(setup.num, GUEST_RING);
     this.shadowRing = vringOffsets(setup.shadowNum, CANARY_BYTES);
-    const shadowBytes = Math.ceil((vringBytes(setup.shadowNum) + 2 * CANARY_BYTES) / 16) * 16;
-    const bytes = [RIG_REGIONS[0].bytes, RIG_REGIONS[1].bytes, shadowBytes, logBytes(RIG_END)];
-    this.buffers = bytes.map((length) => new ArrayBuffer(length));
-    this.views = this.buffers.map((buffer) => new DataView(buffer));
-    this.mappings = setup.map === "flat" ? FLAT : SPLIT;
+    this.#sheets = sheets;
+    this.buffers = buffers;
+    this.views = views;
+    this.mappings = RIG_MAPPINGS[setup.map];
     this.set16(this.guestRing.avail + 2, setup.start);
     this.set16(this.guestRing.used + 2, setup.start);
+  }
+
+  /** Whoever stores to `views` says so. */
+  touch(space: number, offset: number, bytes: number): void {
+    this.#sheets[space]!.touch(offset, bytes);
+  }
+
+  /** A store past all rules; false where there is no such place. */
+  poke({ space, offset, width, value }: Poke): boolean {
+    const view = this.views[space];
+    if (view === undefined || offset < 0 || offset + width > view.byteLength) return false;
+    if (width === 1) view.setUint8(offset, value);
+    else if (width === 2) view.setUint16(offset, value, true);
+    else view.setUint32(offset, value, true);
+    this.touch(space, offset, width);
+    return true;
   }
 
   /** The view and offset of a guest address, undefined in the hole and beyond. */
@@ -85,11 +132,18 @@ export class World {
     return place?.view.getUint8(place.offset);
   }
 
+  /** Writes `bytes` times a byte. */
+  fill(space: number, offset: number, bytes: number, value: number): void {
+    this.#sheets[space]!.bytes.fill(value, offset, offset + bytes);
+    this.touch(space, offset, bytes);
+  }
+
   /** Writes a byte of guest RAM; throws RangeError in the hole. */
   setByte(gpa: number, value: number): void {
     const place = this.at(gpa);
     if (place === undefined) throw new RangeError(`no RAM at ${gpa}`);
     place.view.setUint8(place.offset, value);
+    this.touch(place.space, place.offset, 1);
   }
 
   /** A word of the guest's ring or its tables, which lie below the hole. */
@@ -100,11 +154,13 @@ export class World {
   /** Writes such a word. */
   set16(gpa: number, value: number): void {
     this.views[SPACE.low]!.setUint16(gpa, value, true);
+    this.touch(SPACE.low, gpa, 2);
   }
 
   /** The guest address behind an IOVA, as a device reaches it for a read or a write; undefined where it may not. */
   translate(iova: number, writes: boolean): number | undefined {
-    for (const mapping of this.mappings) {
+    for (let i = 0; i < this.mappings.length; i++) {
+      const mapping = this.mappings[i]!;
       if (iova < mapping.iova || iova >= mapping.iova + mapping.bytes) continue;
       return writes && mapping.perm === VHOST_ACCESS_RO ? undefined : mapping.gpa + (iova - mapping.iova);
     }
@@ -121,7 +177,15 @@ const SPLIT = [
   mapping(READ_ONLY_GPA, 1, 161, VHOST_ACCESS_RO),
   mapping(HIGH_PAGE * PAGE_BYTES, 2, 8),
   mapping((HIGH_PAGE + 2) * PAGE_BYTES, 2, 200),
+  mapping(VAST_GPA, VAST_BYTES / PAGE_BYTES, 2 ** 20, VHOST_ACCESS_RO),
 ];
+const WIDE = [
+  mapping(0, RIG_REGIONS[0].bytes / PAGE_BYTES, 64),
+  mapping(WIDE_GPA, WIDE_BYTES / PAGE_BYTES, WIDE_GPA / PAGE_BYTES),
+  mapping(WIDE_TOP_GPA, WIDE_BYTES / PAGE_BYTES, (4 * WIDE_BYTES) / PAGE_BYTES),
+];
+/** What a device reaches, by the name that a set-up gives it. */
+export const RIG_MAPPINGS = { flat: FLAT, split: SPLIT, wide: WIDE } as const;
 
 function mapping(gpa: number, pages: number, iovaPage: number, perm: number = VHOST_ACCESS_RW): GpaMapping {
   return { gpa: gpa as Gpa, bytes: pages * PAGE_BYTES, iova: (RIG_IOVA_BASE + iovaPage * PAGE_BYTES) as Iova, perm };

@@ -1,12 +1,12 @@
-import { DirtyLog } from "../../src/dirty/dirty-log.js";
-import { META_BYTES, type QueueLayout } from "../../src/driver/guest-layout.js";
-import { availRingBytes, descTableBytes, usedRingBytes, VRING_DESC } from "../../src/layout/virtio-ring.js";
-import { type Arena, shadowRingPlaces } from "../../src/machine/arena.js";
-import { chainLength, type MachineConfig } from "../../src/machine/config.js";
-import { MirroredMemory } from "../../src/memory/mirrored-memory.js";
-import { RealMemory } from "../../src/memory/real-memory.js";
-import type { SharedMemory } from "../../src/memory/shared-memory.js";
-import { vringBytes } from "../../src/ring/vring-areas.js";
+import { DirtyLog } from "../../dirty/dirty-log.js";
+import { META_BYTES, type QueueLayout } from "../../driver/guest-layout.js";
+import { availRingBytes, descTableBytes, usedRingBytes, VRING_DESC } from "../../layout/virtio-ring.js";
+import { type Arena, shadowRingPlaces } from "../../machine/arena.js";
+import { chainLength, type MachineConfig } from "../../machine/config.js";
+import { MirroredMemory } from "../../memory/mirrored-memory.js";
+import { RealMemory } from "../../memory/real-memory.js";
+import type { SharedMemory } from "../../memory/shared-memory.js";
+import { vringBytes } from "../../ring/vring-areas.js";
 
 /** What memory that nobody should touch holds. */
 const CANARY = 0xc7;
@@ -35,13 +35,14 @@ export class GuestOracle {
   readonly #rams: Uint8Array[];
   readonly #log: DirtyLog;
 
-  constructor(config: MachineConfig, arena: Arena, layouts: readonly QueueLayout[]) {
+  /** Fills guest RAM and shadow rings with what nobody writes; `log` is where the relay marks. */
+  constructor(config: MachineConfig, arena: Arena, layouts: readonly QueueLayout[], log: SharedMemory) {
     this.#config = config;
     this.#arena = arena;
     this.#layouts = layouts;
     this.#rams = arena.regions.map(({ buffer }) => new Uint8Array(buffer).fill(CANARY));
     this.#copies = this.#rams.map((ram) => new Uint8Array(ram));
-    this.#log = new DirtyLog(new RealMemory(arena.log), 0, arena.regions.at(-1)!.gpa + arena.regions.at(-1)!.bytes);
+    this.#log = new DirtyLog(log, 0, arena.regions.at(-1)!.gpa + arena.regions.at(-1)!.bytes);
     new Uint8Array(arena.shadowRings).fill(CANARY);
   }
 
@@ -59,6 +60,12 @@ export class GuestOracle {
       else if ((bitmap[page >>> 5]! & (1 << (page & 31))) !== 0) this.#copy(page);
     }
     return count;
+  }
+
+  /** Begins anew, as a migration does with its first round: takes all marks and copies all of RAM. */
+  restart(): void {
+    this.sync();
+    for (const [region, ram] of this.#rams.entries()) this.#copies[region]!.set(ram);
   }
 
   /** Pages of a run that somebody but the driver changed and nobody marked. */

@@ -1,0 +1,133 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { EXIT, exitCodeOf } from "../../src/report/exit-codes.js";
+import { writeJson, writeText } from "../../src/report/json.js";
+import { textTable, wantsColour } from "../../src/report/table.js";
+import type { Source } from "../house/sources.js";
+import { type Coverage, coverage, familyOf, type Tally, tally } from "./coverage.js";
+import { STATEMENTS } from "./statements.js";
+
+const EXAMPLES = `
+Examples:
+  npm run -s conformance                             how many statements have a test, by family
+  npm run -s conformance -- --all                    every statement with the tests that name it
+  npm run -s conformance -- --json | jq .missing     for programs
+`;
+
+interface Options {
+  readonly json?: string | true;
+  readonly all?: true;
+}
+
+const program = new Command("conformance")
+  .description("Holds the names of the tests against the numbered statements of VIRTIO; exit 1 when one has no test.")
+  .option("--all", "every statement, and the tests that name it")
+  .option("--json [file]", "one JSON document instead of the table")
+  .addHelpText("after", EXAMPLES)
+  .exitOverride()
+  .action(run);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode =
+    error instanceof CommanderError ? (error.exitCode === 0 ? EXIT.done : EXIT.usage) : exitCodeOf(error);
+  if (!(error instanceof CommanderError)) process.stderr.write(`conformance: ${(error as Error).message}\n`);
+}
+
+async function run({ json, all }: Options): Promise<void> {
+  const found = coverage(STATEMENTS, testSources(packageFolder()));
+  if (json !== undefined) await writeJson(document(found), json === true ? "-" : json);
+  else await writeText(`${all ? everyStatement(found) : byFamily(found)}\n`);
+  for (const line of found.wrong) process.stderr.write(`conformance: ${line}\n`);
+  for (const id of found.missing) process.stderr.write(`conformance: ${id} has no test\n`);
+  if (found.missing.length + found.wrong.length > 0) process.exitCode = EXIT.gateFailed;
+}
+
+/** The statements with a keyword on top, as VIRTIO counts them; those that bind in practice by themselves. */
+function document(found: Coverage): object {
+  const byId = found.statements.map(({ id, untested }) => {
+    const tests = found.tests.get(id) ?? [];
+    return [id, untested ?? { kind: tests.length === 0 ? "missing" : "tested", tests: tests.length }];
+  });
+  return {
+    schema: "shadowvq.conformance/1",
+    ...tally(found, ({ keyword }) => keyword),
+    missing: found.missing,
+    without_keyword: tally(found, ({ keyword }) => !keyword),
+    wrong: found.wrong,
+    by_id: Object.fromEntries(byId),
+  };
+}
+
+function byFamily(found: Coverage): string {
+  const families = [...new Set(found.statements.map(({ id }) => familyOf(id)))];
+  const row = (title: string, counts: Tally) => [
+    title,
+    counts.statements,
+    counts.tested,
+    counts.not_applicable,
+    counts.not_yet,
+    counts.missing.length,
+  ];
+  const rows = families.map((family) =>
+    row(
+      family,
+      tally(found, ({ id }) => familyOf(id) === family),
+    ),
+  );
+  rows.push(
+    row(
+      "with a keyword",
+      tally(found, ({ keyword }) => keyword),
+    ),
+    row(
+      "all",
+      tally(found, () => true),
+    ),
+  );
+  const columns = ["family", "statements", "tested", "not applicable", "not yet", "missing"];
+  return `${tableOf(columns, rows)}\n\n${reasons(found).join("\n")}`;
+}
+
+/** Each reason for having no test, with the statements it holds for. */
+function reasons({ statements }: Coverage): string[] {
+  const groups = new Map<string, string[]>();
+  for (const { id, untested } of statements) {
+    if (untested === undefined) continue;
+    const reason = `${untested.kind}: ${untested.why}`;
+    groups.set(reason, [...(groups.get(reason) ?? []), id]);
+  }
+  return [...groups].map(([reason, ids]) => `${reason}\n  ${ids.join(" ")}`);
+}
+
+function everyStatement({ statements, tests }: Coverage): string {
+  const rows = statements.flatMap(({ id, section, binds, says, untested }) => {
+    const places = (tests.get(id) ?? []).map(({ path, title }) => `${path}: ${title}`);
+    const [first = untested === undefined ? "missing" : `${untested.kind}: ${untested.why}`, ...others] = places;
+    return [[id, section, binds, says, first], ...others.map((place) => ["", "", "", "", place])];
+  });
+  return tableOf(["id", "VIRTIO", "binds", "in our words", "tests"], rows);
+}
+
+function tableOf(titles: readonly string[], rows: readonly (string | number)[][]): string {
+  const columns = titles.map((title) => ({ title }));
+  return textTable({ columns, rows }, wantsColour(process.stdout));
+}
+
+/** The sources of the tests and of their tables, but for this folder, where every id stands. */
+function testSources(root: string): Source[] {
+  return readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" })
+    .map((path) => `test/${path.replaceAll("\\", "/")}`)
+    .filter((path) => path.endsWith(".ts") && !path.startsWith("test/conformance/"))
+    .sort()
+    .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
+}
+
+/** The folder of package.json, above wherever this was built to. */
+function packageFolder(): string {
+  let folder = import.meta.dirname;
+  while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
+  return folder;
+}
