@@ -68,6 +68,8 @@ export interface ShadowVirtqueueParts {
   readonly counters: Float64Array;
   /** Where the guest's ring stands when the relay takes over. */
   readonly start: { readonly lastAvailIdx: number; readonly usedIdx: number };
+  /** Private books to go on with, as parts() listed them; new ones otherwise. */
+  readonly books?: ShadowBooks;
 }
 
 /**
@@ -102,7 +104,7 @@ export class ShadowVirtqueue implements DataPath {
   constructor(parts: ShadowVirtqueueParts) {
     this.#parts = parts;
     const { shadow, guest } = parts;
-    this.#books = new ShadowBooks(shadow.num, guest.num);
+    this.#books = parts.books ?? new ShadowBooks(shadow.num, guest.num);
     this.#odd = new OddBuffers(parts, this.#books);
     this.state.lastAvailIdx = parts.start.lastAvailIdx;
     this.state.guestUsedIdx = parts.start.usedIdx;

@@ -28,7 +28,7 @@ function both<K extends keyof PartReports, R>(
 }
 
 /** Joins two runs of the fuzzer; rates are for one core. */
-export function mergeFuzz(a: FuzzReport, b: FuzzReport): FuzzReport {
+function mergeFuzz(a: FuzzReport, b: FuzzReport): FuzzReport {
   return {
     executions: a.executions + b.executions,
     per_second: rate(a, b),
@@ -55,7 +55,7 @@ function mergeModes(a: FuzzModeReport, b: FuzzModeReport): FuzzModeReport {
 }
 
 /** Joins two differential runs. */
-export function mergeDifferential(a: DifferentialReport, b: DifferentialReport): DifferentialReport {
+function mergeDifferential(a: DifferentialReport, b: DifferentialReport): DifferentialReport {
   return {
     ...a,
     programs: a.programs + b.programs,
@@ -70,7 +70,7 @@ export function mergeDifferential(a: DifferentialReport, b: DifferentialReport):
 }
 
 /** Joins two runs of injected faults. */
-export function mergeFaults(a: FaultReport, b: FaultReport): FaultReport {
+function mergeFaults(a: FaultReport, b: FaultReport): FaultReport {
   const counts = (x: Counts, y: Counts): Counts => ({
     injections: x.injections + y.injections,
     lost: x.lost + y.lost,

@@ -35,8 +35,8 @@ export interface PartReports {
   readonly faults?: FaultReport;
 }
 
-/** Units after which a job says how far it is: some tenths of a second. */
-const PIECE_UNITS: Readonly<Record<PartName, number>> = { fuzz: 9000, differential: 300, faults: 60, catalogue: 1 };
+/** Units after which a job says how far it is: some tenths of a second, but for faults, where a machine is finished. */
+const PIECE_UNITS: Readonly<Record<PartName, number>> = { fuzz: 9000, differential: 300, faults: 2000, catalogue: 1 };
 
 /** Does a job piece by piece; `said` gets what came of it so far, and how many of its units are done. */
 export function runPart(job: PartJob, said: (reports: PartReports, units: number) => void): void {

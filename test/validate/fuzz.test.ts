@@ -1,4 +1,4 @@
-/** The fuzzer finds nothing in the shipping relay, gets everywhere that a queue can end, and says the same each time. */
+/** The fuzzer finds nothing in the shipping relay, gets everywhere a queue can end, and says the same each time. */
 import { expect, test } from "vitest";
 import { type FaultReason, PEER_FAULTS } from "../../src/ring/peer-fault.js";
 import { type FuzzReport, runFuzz } from "../../src/validate/fuzz/fuzz.js";

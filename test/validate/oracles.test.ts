@@ -37,10 +37,10 @@ function verdict(program: Program, make?: MakeRelay): readonly [OracleId | "fine
 }
 
 describe("the oracles catch a relay that", () => {
-  for (const { what, faults, program, oracle, invariant } of [...WRONG_OUTCOMES, ...WRONG_MANNERS]) {
-    it(`${what}: ${oracle}, invariant ${invariant}`, async () => {
+  for (const { what, faults, program, caught } of [...WRONG_OUTCOMES, ...WRONG_MANNERS]) {
+    it(`${what}: ${caught[0]}, invariant ${caught[1]}`, async () => {
       const wrong = verdict(program, await relayWith(faults));
-      expect(wrong).toEqual([oracle, invariant, wrong[2]]);
+      expect(wrong).toEqual([...caught, wrong[2]]);
       expect(verdict(program, SHIPPING), "the shipping relay, in the same program").toEqual(["fine", 0, ""]);
     });
   }
@@ -119,7 +119,8 @@ describe("the oracles accept, of the shipping relay,", () => {
       program([
         { op: "offer-raw", slot: 0, descriptors: [raw(0x3000, 8, 1, 2), raw(0x3000, 9, 1, 2), raw(0x5000, 8, 2, 0)] },
         { op: "offer-head", head: 1 },
-        ...[publish, relay],
+        publish,
+        relay,
       ]),
     ],
     [

@@ -15,8 +15,7 @@ export interface WrongRelay {
   readonly what: string;
   readonly faults: readonly Fault[];
   readonly program: Program;
-  readonly oracle: OracleId;
-  readonly invariant: number;
+  readonly caught: readonly [oracle: OracleId, invariant: number];
 }
 
 /** The shipping relay but for some passages. */
@@ -27,7 +26,13 @@ export async function relayWith(faults: readonly Fault[]): Promise<MakeRelay> {
 }
 
 const SETUP: RigSetup = {
-  ...{ num: 4, shadowNum: 8, eventIdx: false, indirect: true, log: true, map: "flat", start: 0xfffe },
+  num: 4,
+  shadowNum: 8,
+  eventIdx: false,
+  indirect: true,
+  log: true,
+  map: "flat",
+  start: 0xfffe,
 };
 
 /** A program in a ring of four, with a log; indices wrap. */
@@ -58,8 +63,13 @@ const BACK: readonly Action[] = [publishUsed, relay, { op: "reap" }];
 export const ONE = program([offer(R(0x3000), W(0x5000, 300)), ...THERE, use(0, 200), ...BACK, relay]);
 /** Two chains that come back in another order. */
 export const TWO = program([
-  ...[offerTable(R(0x3000), W(0x5000)), offerTable(R(0x3100), W(0x10_1000, 32))],
-  ...[...THERE, use(1, 32), use(0, 64), ...BACK, relay],
+  offerTable(R(0x3000), W(0x5000)),
+  offerTable(R(0x3100), W(0x10_1000, 32)),
+  ...THERE,
+  use(1, 32),
+  use(0, 64),
+  ...BACK,
+  relay,
 ]);
 /** A chain that the device keeps while the relay goes to sleep. */
 export const WAITING = program([offer(R(0x3000), W(0x5000, 300)), ...THERE, relay]);
@@ -78,8 +88,11 @@ export const LOOP = program([{ op: "offer-raw", slot: 0, descriptors: [raw(0x300
 export const UNMAPPED = program([offer(R(0x7000)), publish, relay, relay], { map: "split" });
 /** The device says that it wrote more than it could. */
 export const BOASTING = program([
-  ...[offer(W(0x5000)), ...THERE],
-  ...([{ op: "use", nth: 0, bytes: 64, claim: 65 }, publishUsed, relay] as const),
+  offer(W(0x5000)),
+  ...THERE,
+  { op: "use", nth: 0, bytes: 64, claim: 65 },
+  publishUsed,
+  relay,
 ]);
 /** The device's index runs ahead of what it was given. */
 export const JUMPING = program([offer(W(0x5000)), ...THERE, use(0, 64), { op: "publish-used", jump: 2 }, relay]);

@@ -8,7 +8,6 @@ import { RIG_REGIONS, TABLES_GPA, UNMAPPED_GPA } from "../rig/world.js";
 import type { Case, Outcome, Row } from "./case.js";
 import {
   distinct,
-  EVENTS,
   HOLE_GPA,
   halves,
   type Laid,
@@ -20,7 +19,7 @@ import {
   pokedTable,
   ROUNDS,
   readable,
-  STARTS,
+  WHERE,
   writable,
 } from "./programs.js";
 import { neighbour, plainCase, rigCase } from "./rig-case.js";
@@ -36,8 +35,6 @@ export const INDIRECT_ROWS: readonly Row[] = [
   { id: "BI-32", title: "elements before a table", cases: directFirst },
   { id: "BI-33", title: "a table at an odd address", cases: unaligned },
 ];
-
-const WHERE = EVENTS.flatMap((eventIdx) => [STARTS[0], STARTS[4]].map((start) => ({ eventIdx, start })));
 
 /** `before` direct elements, a pointer, and a table. */
 function pointed(before: number, at: Link, table: readonly Link[]): Laid {

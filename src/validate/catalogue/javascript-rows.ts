@@ -37,7 +37,7 @@ export const JAVASCRIPT_ROWS: readonly Row[] = [
 function onePast(): Case[] {
   return NUMS.flatMap((num) => {
     const setup = { num, shadowNum: num };
-    const from = (next: number) => offered({ descriptors: [...linked([{ ...writable(), next }])], table: [] });
+    const from = (next: number) => offered({ descriptors: linked([{ ...writable(), next }]), table: [] });
     const used = (id: number) => [
       single(0),
       PUBLISH,
@@ -53,20 +53,17 @@ function onePast(): Case[] {
         RELAY,
       ]),
       neighbour(`head ${num - 1} of ${num}`, setup, [single(num - 1), PUBLISH, ...ROUNDS]),
-      rigCase(
-        `next ${num} of ${num}`,
-        num === 1 ? "break-queue next-out-of-range" : "break-queue next-out-of-range",
-        setup,
-        [from(num), PUBLISH, RELAY],
-      ),
+      rigCase(`next ${num} of ${num}`, "break-queue next-out-of-range", setup, [from(num), PUBLISH, RELAY]),
       ...(num === 1
         ? []
         : [
             neighbour(`next ${num - 1} of ${num}`, setup, [
               single(num - 1),
-              ...[PUBLISH, ...ROUNDS],
+              PUBLISH,
+              ...ROUNDS,
               from(num - 1),
-              ...[PUBLISH, ...ROUNDS],
+              PUBLISH,
+              ...ROUNDS,
             ]),
           ]),
       rigCase(`used id ${num} of ${num}`, "break-queue used-id-unknown", setup, [...used(num), RELAY]),
@@ -80,7 +77,7 @@ const WIDE = { map: "wide", log: false } as const;
 /** A buffer there, readable or writable, between two others. */
 function around(address: bigint, length: number, flags: number): Link[] {
   const odd = { address, length, flags };
-  return flags === 0 ? [readable(), odd, writable()] : [readable(), odd, writable(1)];
+  return [readable(), odd, writable(1)];
 }
 
 function wideAddresses(): Case[] {
@@ -152,18 +149,18 @@ function widePages(): Case[] {
       }),
     ),
   );
-  const over = asNeighbour([]).concat(
-    chainCases("up to 2^43 and one byte", "quarantine address-unmapped", {
+  const over = [
+    ...chainCases("up to 2^43 and one byte", "quarantine address-unmapped", {
       links: around(BigInt(FRAME_SPAN_BYTES) - 8n, 9, 2),
       forms: FORMS,
       setup: WIDE,
     }),
-    chainCases("the end of a mapping and one byte", "quarantine address-unmapped", {
+    ...chainCases("the end of a mapping and one byte", "quarantine address-unmapped", {
       links: around(BigInt(WIDE_GPA + WIDE_BYTES) - 8n, 9, 2),
       forms: FORMS,
       setup: WIDE,
     }),
-  );
+  ];
   const inside = [8, 4096, 2 ** 31, 2 ** 31 + 1, 2 ** 32 - 200].flatMap((length) =>
     asNeighbour(
       chainCases(`the last ${length} bytes below 2^43`, "forward", {

@@ -15,6 +15,7 @@ import {
   HOLE_GPA,
   type Link,
   laid,
+  ONE,
   offer,
   offered,
   PUBLISH,
@@ -31,9 +32,9 @@ import {
   USE,
   writable,
 } from "./programs.js";
-import { faultOf, neighbour, plainCase, rigCase, type Told } from "./rig-case.js";
+import { faultOf, neighbour, plainCase, rigCase } from "./rig-case.js";
 
-/** What happens around a queue: stops, restarts, chains that never come back, and who is told of what. */
+/** What happens around a queue: stops, restarts, and chains that never come back. */
 export const LIFECYCLE_ROWS: readonly Row[] = [
   { id: "BI-53", title: "a completion after the queue has stopped", cases: late },
   { id: "BI-69", title: "logging that begins while chains are in flight", cases: loggedLater },
@@ -41,12 +42,7 @@ export const LIFECYCLE_ROWS: readonly Row[] = [
   { id: "BI-98", title: "a state that was made up, or whose ring has changed", cases: forged },
   { id: "BI-99", title: "a queue that ends with chains in flight", cases: ends },
   { id: "BI-100", title: "an error that keeps what it refuses", cases: refusals },
-  { id: "BI-103", title: "the first completion after a start", cases: firstCall },
-  { id: "BI-104", title: "many notifications in one", cases: coalesced },
-  { id: "BI-105", title: "wake-ups without work", cases: storms },
 ];
-
-const ONE = offer(elements(1));
 
 /** A batch that is served, and one of which the device has fetched nothing. */
 function unfetched(served: number, waiting: number): Action[] {
@@ -296,68 +292,5 @@ function refusals(): Case[] {
         ];
       }),
     ),
-  );
-}
-
-function firstCall(): Case[] {
-  const look = (_: Rig, { calls, kicks }: Told) =>
-    calls === 1 && kicks === 1 ? undefined : `${calls} calls, ${kicks} kicks`;
-  return STARTS.flatMap((start) =>
-    EVENTS.flatMap((eventIdx) =>
-      FORMS.map((form) => {
-        const actions = [
-          REAP,
-          RELAY,
-          offer(elements(2, 1), form),
-          PUBLISH,
-          RELAY,
-          TAKE,
-          USE,
-          PUBLISH_USED,
-          RELAY,
-          REAP,
-        ];
-        return neighbour(
-          `from ${start}, ${form}, ${eventIdx ? "event index" : "flags"}`,
-          { start, eventIdx },
-          actions,
-          {
-            look,
-          },
-        );
-      }),
-    ),
-  );
-}
-
-/** Nobody finishes these but by what he is told: the rig lets the relay sleep until it is. */
-function coalesced(): Case[] {
-  return EVENTS.flatMap((eventIdx) =>
-    [STARTS[0], STARTS[3]].flatMap((start) =>
-      [1, 2, 8].flatMap((count) => {
-        const setup = { eventIdx, start };
-        const told = times(count, ONE, PUBLISH);
-        const title = `${count} told of one by one, ${eventIdx ? "event index" : "flags"} from ${start}`;
-        return [
-          neighbour(title, setup, told),
-          neighbour(`${title}, asleep`, setup, [RELAY, RELAY, ...told]),
-          neighbour(`${title}, while it works`, setup, [ONE, PUBLISH, RELAY, ...times(count - 1, ONE, PUBLISH), RELAY]),
-          neighbour(`${title}, used one by one`, setup, [...told, RELAY, TAKE, ...times(count, USE, PUBLISH_USED)]),
-        ];
-      }),
-    ),
-  );
-}
-
-function storms(): Case[] {
-  return EVENTS.flatMap((eventIdx) =>
-    [10, 500].map((turns) => {
-      const look = ({ accesses }: Rig, { calls, kicks }: Told) => {
-        const quiet = accesses <= 40 * (turns + 10) && calls <= 1 && kicks <= 1;
-        return quiet ? undefined : `${accesses} accesses, ${calls} calls, ${kicks} kicks`;
-      };
-      const actions = [REAP, ONE, PUBLISH, ...ROUNDS, ...times(turns, RELAY)];
-      return neighbour(`${turns} wake-ups, ${eventIdx ? "event index" : "flags"}`, { eventIdx }, actions, { look });
-    }),
   );
 }

@@ -8,7 +8,7 @@ import type { Element } from "../rig/program.js";
 import type { Rig } from "../rig/rig.js";
 import { BUFFERS_GPA, RIG_REGIONS } from "../rig/world.js";
 import type { Case, Row } from "./case.js";
-import { EVENTS, FORMS, offer, PUBLISH, ROUNDS, readable, STARTS, times, writable } from "./programs.js";
+import { EVENTS, FORMS, FULL_ROUNDS, offer, PUBLISH, readable, STARTS, times, writable } from "./programs.js";
 import { asNeighbour, chainCases, neighbour, plainCase, rigCase } from "./rig-case.js";
 
 /** What has to be marked, and where a mark can go wrong. */
@@ -101,7 +101,7 @@ function ways(): Case[] {
           [64, 5000].map((bytes) => {
             const chain = offer([buffer(0, bytes), { gpa: HIGH.gpa + 8000, bytes: 500, writable: true }], form);
             const title = `${batch} of ${bytes} bytes, ${form}, ${map}, ${eventIdx ? "event index" : "flags"}`;
-            const actions = [...times(batch, chain), PUBLISH, ...ROUNDS, { op: "harvest" } as const];
+            const actions = [...times(batch, chain), PUBLISH, ...FULL_ROUNDS, { op: "harvest" } as const];
             return neighbour(title, { map, eventIdx }, times(2, ...actions));
           }),
         ),
@@ -120,7 +120,7 @@ function spaces(): Case[] {
           return stamps.taken === due ? undefined : `${stamps.taken} pages were taken, ${due} are due`;
         };
         const bytes = (pages - 1) * PAGE_BYTES + 8;
-        const actions = [offer([buffer(0, bytes)], form), PUBLISH, ...ROUNDS];
+        const actions = [offer([buffer(0, bytes)], form), PUBLISH, ...FULL_ROUNDS];
         return neighbour(`${pages} pages, ${form}, ${map}`, { map, log: true }, actions, { look });
       }),
     ),
@@ -157,7 +157,7 @@ function markedInTime(): Case[] {
     [STARTS[0], STARTS[3], STARTS[4]].flatMap((start) =>
       [1, 4096, 4097, 8192, 16_000].map((bytes) => {
         const chains = [offer([buffer(0, bytes)], form), offer([buffer(1, 8), buffer(2, 8)], form)];
-        const actions = times(3, { op: "harvest" }, ...chains, PUBLISH, ...ROUNDS);
+        const actions = times(3, { op: "harvest" }, ...chains, PUBLISH, ...FULL_ROUNDS);
         return rigCase(`${bytes} bytes, ${form}, from ${start}`, "forward", { start }, actions);
       }),
     ),

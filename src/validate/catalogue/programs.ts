@@ -56,6 +56,11 @@ export function halves(count: number, length = 64): Link[] {
   return Array.from({ length: count }, (_, i) => (i < count / 2 ? readable(i, length) : writable(i, length)));
 }
 
+/** The links with one of them replaced, as far as it says. */
+export function withLink(links: readonly Link[], at: number, link: Partial<Link>): Link[] {
+  return links.map((each, i) => (i === at ? { ...each, ...link } : each));
+}
+
 /** A pointer at an indirect table of `entries` entries. */
 export function pointer(entries: number, flags = 0, address = BigInt(TABLES_GPA)): Link {
   return { address, length: entries * VRING_DESC.size, flags: VRING_DESC_F_INDIRECT | flags };
@@ -99,10 +104,15 @@ export function elements(count: number, reads = 0, bytes = 64): Element[] {
   return Array.from({ length: count }, (_, i) => ({ gpa: BUFFERS_GPA + i * 256, bytes, writable: i >= reads }));
 }
 
+/** The guest shows what it offered. */
 export const PUBLISH: Action = { op: "publish" };
+/** The relay takes a turn. */
 export const RELAY: Action = { op: "relay" };
+/** The device takes what is available. */
 export const TAKE: Action = { op: "take" };
+/** The device shows what it returned. */
 export const PUBLISH_USED: Action = { op: "publish-used" };
+/** The guest takes back what was used. */
 export const REAP: Action = { op: "reap" };
 
 /** The device returns the chain that it has had longest. */
@@ -143,6 +153,25 @@ export function guestPoke(gpa: number, value: number, width: 1 | 2 | 4): Action 
 export function devicePoke(offset: number, value: number, width: 1 | 2 | 4): Action {
   return { op: "poke", by: "device", poke: { space: SPACE.shadow, offset, width, value } };
 }
+
+/** The same with a device that writes all that it may. */
+export const FULL_ROUNDS = ROUNDS.map(
+  (action): Action => (action.op === "use" ? { ...action, bytes: 2 ** 20 } : action),
+);
+
+/** A chain of one buffer by the rules. */
+export const ONE: Action = offer(elements(1));
+
+/** `count` such chains in flight, taken by the device. */
+export function inFlight(count: number): Action[] {
+  return [...times(count, ONE), PUBLISH, RELAY, TAKE];
+}
+
+/** The device shows what it returned, and the relay and the guest look. */
+export const TOLD: readonly Action[] = [PUBLISH_USED, RELAY, RELAY, REAP, ...ROUND];
+
+/** Where the guest's indices start, and by which means notifications are asked for. */
+export const WHERE = EVENTS.flatMap((eventIdx) => [STARTS[0], STARTS[4]].map((start) => ({ eventIdx, start })));
 
 /** A store that changes nothing, by which a program counts as one that breaks the rules: then nobody finishes it. */
 export const BROKEN_RULE: Action = devicePoke(0, 0, 1);

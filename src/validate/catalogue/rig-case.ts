@@ -80,7 +80,7 @@ function counted(inner: Pick<Notifier, "signal">, count: () => void): Pick<Notif
 }
 
 /** How a rig has ended that no oracle complained of. */
-export function endOf({ ledger, guest, broken }: Rig, { forwarded, kept = 0 }: Asks): string {
+function endOf({ ledger, guest, broken }: Rig, { forwarded, kept = 0 }: Asks): string {
   const inFlight = ledger.inFlight.size;
   const got = ledger.returned + inFlight;
   if (forwarded !== undefined && got !== forwarded) return `the device got ${got} chains, not ${forwarded}`;

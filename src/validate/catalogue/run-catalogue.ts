@@ -5,7 +5,7 @@ import { CATALOGUE } from "./catalogue.js";
 import { NOT_YET } from "./not-yet.js";
 
 /** A case that did not end as was written down. */
-export interface CatalogueFailure {
+interface CatalogueFailure {
   /** The row. */
   readonly id: string;
   readonly name: string;

@@ -161,7 +161,8 @@ function changedInFlight(): Case[] {
           const table = form === "direct" ? RING.desc : TABLES_GPA + (form === "mixed" ? 1 : 0) * SETUP.num * 16;
           const poke = guestPoke(table + index * 16 + word, value, 4);
           const held = [TAKE, ...(moment === 0 ? [poke, USE] : [USE, poke]), PUBLISH_USED, RELAY, RELAY];
-          const name = `word ${word / 4} of descriptor ${index} becomes ${value}, ${moment === 0 ? "in flight" : "used"}`;
+          const when = moment === 0 ? "in flight" : "used";
+          const name = `word ${word / 4} of descriptor ${index} becomes ${value}, ${when}`;
           const actions = [{ op: "harvest" } as const, offer(elements(4, 1), form), PUBLISH, RELAY, ...held, ...ROUNDS];
           return rigCase(`${name}, ${form}`, "forward", {}, actions);
         }),

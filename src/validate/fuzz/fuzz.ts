@@ -23,7 +23,7 @@ export interface FuzzOptions {
 }
 
 /** How far a fuzzer has come. */
-export interface FuzzProgress {
+interface FuzzProgress {
   readonly mode: string;
   readonly executions: number;
   readonly failures: number;
@@ -48,7 +48,7 @@ export interface FuzzModeReport {
 }
 
 /** A failing program, reduced: the first of its kind in its mode. */
-export interface FuzzExample {
+interface FuzzExample {
   readonly mode: FuzzMode | "corpus";
   readonly seed: number;
   /** With mode and seed it names the program as it was generated; of a corpus its place by name. */

@@ -104,6 +104,9 @@ class Maker {
       const poke = devicePoke(random, shadowRing);
       this.#actions.push({ op: "ambush", by: "device", access: 1 + random.below(TURN_ACCESSES), poke });
     }
+    if (setup.log && random.once(4)) {
+      this.#actions.push({ op: "ambush-harvest", access: 1 + random.below(TURN_ACCESSES) });
+    }
     this.#actions.push({ op: "relay" });
     if (random.once(4)) this.#actions.push({ op: "relay" });
   }

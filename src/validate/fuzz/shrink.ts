@@ -118,6 +118,8 @@ function simplerActions(action: Action): Action[] {
       return smallerNumbers(action, ["id", "length"]);
     case "offer-head":
       return smallerNumbers(action, ["head"]);
+    case "ambush-harvest":
+      return smallerNumbers(action, ["access"]);
     case "ambush":
       return [...smallerNumbers(action, ["access"]), ...simplerPokes(action.poke).map((poke) => ({ ...action, poke }))];
     case "poke":

@@ -1,7 +1,7 @@
 import type { OracleId } from "./violation.js";
 
 /** Who holds an invariant. */
-export type HeldBy =
+type HeldBy =
   /** Oracles of the rig, at the access at which it breaks. */
   | { readonly oracles: readonly OracleId[]; readonly tests?: readonly string[] }
   /** Tests of what a rig has none of: `about` is a word that each of these files has in it. */

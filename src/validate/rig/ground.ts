@@ -44,16 +44,17 @@ export class Ground implements WorldBytes {
   readonly log: DirtyLog;
   readonly #maps = new Map<RigSetup["map"], GpaMap>();
 
-  constructor(shadowNum: number) {
-    const { sheets, views, buffers } = worldBytes(shadowNum);
+  /** For a shadow ring of `shadowNum` entries; shares all other bytes with `other`, so that caches keep them. */
+  constructor(shadowNum: number, other?: Ground) {
+    const { sheets, views, buffers } = worldBytes(shadowNum, other?.sheets);
     this.sheets = sheets;
     this.views = views;
     this.buffers = buffers;
-    this.seen = spaceSheets(shadowNum);
-    this.told = spaceSheets(shadowNum);
+    this.seen = spaceSheets(shadowNum, other?.seen);
+    this.told = spaceSheets(shadowNum, other?.told);
     this.seenBytes = this.seen.map(({ bytes }) => bytes);
     this.toldBytes = this.told.map(({ bytes }) => bytes);
-    this.copy = spaceSheets(shadowNum).slice(0, RIG_REGIONS.length);
+    this.copy = other?.copy ?? spaceSheets(shadowNum).slice(0, RIG_REGIONS.length);
     this.memories = this.sheets.map(({ bytes }, space) => new WatchedMemory(bytes.buffer, space));
     this.guestMemory = new GuestMemory(RIG_REGIONS.map((region, i) => ({ ...region, memory: this.memories[i]! })));
     this.log = new DirtyLog(this.memories[SPACE.log]!, 0, RIG_END);
@@ -89,10 +90,12 @@ export class Ground implements WorldBytes {
  */
 export class Bench {
   readonly #grounds: (Ground | undefined)[] = [];
+  #first: Ground | undefined;
 
   /** Cleared ground for a shadow ring of `shadowNum` entries; whoever had it before has it no longer. */
   ground(shadowNum: number): Ground {
-    const ground = (this.#grounds[shadowNum] ??= new Ground(shadowNum));
+    const ground = (this.#grounds[shadowNum] ??= new Ground(shadowNum, this.#first));
+    this.#first ??= ground;
     ground.clear();
     return ground;
   }

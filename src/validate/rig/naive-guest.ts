@@ -43,11 +43,9 @@ export class NaiveGuest {
     const taken = this.#free.splice(0, slots);
     for (let i = 0; i < direct; i++) {
       const last = i === slots - 1;
-      const element = elements[i]!;
-      const next = last ? 0 : taken[i + 1]!;
-      this.#descriptor(this.#descriptorAt(taken[i]!), element.gpa, element.bytes, flagsOf(element, last), next);
+      this.#lay(this.#descriptorAt(taken[i]!), elements[i]!, last, last ? 0 : taken[i + 1]!);
     }
-    if (form !== "direct") this.#indirect(taken.at(-1)!, elements.slice(direct));
+    if (form !== "direct") this.#indirect(taken[slots - 1]!, elements, direct);
     this.#chains.set(taken[0]!, taken);
     this.#putHead(taken[0]!);
     return true;
@@ -97,14 +95,15 @@ export class NaiveGuest {
     return moved;
   }
 
-  #indirect(slot: number, elements: readonly Element[]): void {
+  /** Puts the elements from `first` on into the table of a slot. */
+  #indirect(slot: number, elements: readonly Element[], first: number): void {
     const table = TABLES_GPA + slot * this.#world.setup.num * 16;
-    for (let i = 0; i < elements.length; i++) {
-      const last = i === elements.length - 1;
-      const element = elements[i]!;
-      this.#descriptor(table + i * 16, element.gpa, element.bytes, flagsOf(element, last), last ? 0 : i + 1);
+    const entries = elements.length - first;
+    for (let i = 0; i < entries; i++) {
+      const last = i === entries - 1;
+      this.#lay(table + i * 16, elements[first + i]!, last, last ? 0 : i + 1);
     }
-    this.#descriptor(this.#descriptorAt(slot), table, elements.length * 16, VRING_DESC_F_INDIRECT, 0);
+    this.#descriptor(this.#descriptorAt(slot), table, entries * 16, VRING_DESC_F_INDIRECT, 0);
   }
 
   #putHead(head: number): void {
@@ -116,6 +115,10 @@ export class NaiveGuest {
 
   #descriptorAt(slot: number): number {
     return this.#world.guestRing.desc + slot * 16;
+  }
+
+  #lay(at: number, { gpa, bytes, writable }: Element, last: boolean, next: number): void {
+    this.#descriptor(at, gpa, bytes, (last ? 0 : VRING_DESC_F_NEXT) | (writable ? VRING_DESC_F_WRITE : 0), next);
   }
 
   #raw(gpa: number, { address, length, flags, next }: RawDescriptor): void {
@@ -139,8 +142,4 @@ export class NaiveGuest {
     this.#world.set16(gpa, value);
     this.#stamps.guestWrote(SPACE.low, gpa, 2);
   }
-}
-
-function flagsOf({ writable }: Element, last: boolean): number {
-  return (last ? 0 : VRING_DESC_F_NEXT) | (writable ? VRING_DESC_F_WRITE : 0);
 }

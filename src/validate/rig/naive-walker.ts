@@ -26,8 +26,8 @@ const PIECE_BYTES_MAX = 2 ** 31 - 4096;
 /**
  * Judges the chain of a head by the book: byte by byte, mapping by mapping, and nothing in common with the relay.
  *
- * The second opinion that everything is compared with (VIRTIO 1.3, 2.7.4 to 2.7.5.3). `onDescriptor` is called before the
- * bytes of each descriptor are read, once for each time that the chain comes by it.
+ * The second opinion that everything is compared with (VIRTIO 1.3, 2.7.4 to 2.7.5.3). `onDescriptor` is called before
+ * the bytes of each descriptor are read, once for each time that the chain comes by it.
  */
 export function judgeChain(world: World, head: number, read: ByteReader, onDescriptor?: () => void): Judgement {
   return new Walk(world, read, onDescriptor).judge(head);

@@ -11,7 +11,7 @@ export class ProgramError extends Error {
 }
 
 /** Actions of the longest program that is read. */
-export const PROGRAM_ACTIONS_MAX = 10_000;
+const PROGRAM_ACTIONS_MAX = 10_000;
 const LIST_MAX = 1024;
 const U16 = 0xffff;
 const U32 = 0xffff_ffff;

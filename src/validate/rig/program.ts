@@ -31,7 +31,7 @@ export interface Element {
 export type Action =
   /** The guest lays out a chain and puts it into its avail ring, not yet visible. */
   | { readonly op: "offer"; readonly elements: readonly Element[]; readonly form: "direct" | "indirect" | "mixed" }
-  /** The same with descriptors as they are, from table slot `slot` on; `table`: bytes of an indirect table at TABLES_GPA. */
+  /** The same with descriptors as they are, from slot `slot` on; `table`: bytes of an indirect table at TABLES_GPA. */
   | {
       readonly op: "offer-raw";
       readonly slot: number;

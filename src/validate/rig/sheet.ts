@@ -50,7 +50,7 @@ export class Sheet {
     }
   }
 
-  /** The first offset, among what was touched here, at which another sheet of the same length differs; -1 when none does. */
+  /** The first offset, among what was touched here, at which another sheet of the same length differs; -1: none. */
   firstDifference(other: Sheet): number {
     let first = -1;
     for (let i = 0; i < this.#count; i++) {

@@ -12,8 +12,6 @@ export const ACCESS = {
   takeBits: 7,
   fence: 8,
 } as const;
-/** Names of ACCESS values, by number. */
-export const ACCESS_NAMES = Object.keys(ACCESS) as readonly (keyof typeof ACCESS)[];
 
 /** Sees every access before it takes effect, and what it gave or stored after. */
 export interface Watch {

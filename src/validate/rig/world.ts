@@ -14,7 +14,7 @@ export interface RigSetup {
   readonly eventIdx: boolean;
   readonly indirect: boolean;
   readonly log: boolean;
-  /** One mapping a region; many small ones with a read-only, an unmapped page and something vast; or huge ones. */
+  /** One mapping a region; many small ones with a read-only and an unmapped page; or huge ones. */
   readonly map: keyof typeof RIG_MAPPINGS;
   /** Where both indices of the guest's ring start; free-running. */
   readonly start: number;
@@ -33,15 +33,15 @@ export const GUEST_RING = PAGE_BYTES;
 export const TABLES_GPA = 2 * PAGE_BYTES;
 /** First address of what is free for buffers. */
 export const BUFFERS_GPA = 3 * PAGE_BYTES;
-/** With `map: "split"`: a page that the device may only read, and one that it cannot reach. */
+/** With `map: "split"`: a page that the device may only read. */
 export const READ_ONLY_GPA = 6 * PAGE_BYTES;
+/** With `map: "split"`: a page that the device cannot reach. */
 export const UNMAPPED_GPA = 7 * PAGE_BYTES;
-/** With `map: "split"`: what a device may read that is no RAM of a rig; three of it are more than a chain may hold. */
-export const VAST_GPA = 2 ** 33;
-export const VAST_BYTES = 2 ** 31 - PAGE_BYTES;
-/** With `map: "wide"`, for rigs without a log: so many bytes above 4 GiB, and so many up to the last page of all. */
+/** With `map: "wide"`, for rigs without a log: the bytes of each of two huge mappings without RAM. */
 export const WIDE_BYTES = 2 ** 34;
+/** Where one of these is, above 4 GiB. */
 export const WIDE_GPA = 2 ** 33;
+/** Where the other is: up to the last page of all. */
 export const WIDE_TOP_GPA = FRAME_SPAN_BYTES - WIDE_BYTES;
 /** What all IOVAs of a rig are above. */
 export const RIG_IOVA_BASE = 2 ** 40;
@@ -63,17 +63,17 @@ export interface WorldBytes {
 }
 
 /** Bytes for a world with a shadow ring of `shadowNum` entries. */
-export function worldBytes(shadowNum: number): WorldBytes {
-  const sheets = spaceSheets(shadowNum);
+export function worldBytes(shadowNum: number, shared?: readonly Sheet[]): WorldBytes {
+  const sheets = spaceSheets(shadowNum, shared);
   const buffers = sheets.map(({ bytes }) => bytes.buffer);
   return { sheets, buffers, views: buffers.map((buffer) => new DataView(buffer)) };
 }
 
-/** A sheet for each space of such a world. */
-export function spaceSheets(shadowNum: number): Sheet[] {
+/** A sheet for each space of such a world; `shared` are another's, of which all but the shadow ring's will do. */
+export function spaceSheets(shadowNum: number, shared?: readonly Sheet[]): Sheet[] {
   const shadowBytes = Math.ceil((vringBytes(shadowNum) + 2 * CANARY_BYTES) / 16) * 16;
   const lengths = [RIG_REGIONS[0].bytes, RIG_REGIONS[1].bytes, shadowBytes, logBytes(RIG_END)];
-  return lengths.map((length) => new Sheet(length));
+  return lengths.map((length, space) => (space === SPACE.shadow ? undefined : shared?.[space]) ?? new Sheet(length));
 }
 
 /** The bytes of a rig: what guest, relay, device and migration share. */
@@ -177,7 +177,6 @@ const SPLIT = [
   mapping(READ_ONLY_GPA, 1, 161, VHOST_ACCESS_RO),
   mapping(HIGH_PAGE * PAGE_BYTES, 2, 8),
   mapping((HIGH_PAGE + 2) * PAGE_BYTES, 2, 200),
-  mapping(VAST_GPA, VAST_BYTES / PAGE_BYTES, 2 ** 20, VHOST_ACCESS_RO),
 ];
 const WIDE = [
   mapping(0, RIG_REGIONS[0].bytes / PAGE_BYTES, 64),
