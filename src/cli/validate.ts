@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { accessSync, constants } from "node:fs";
 import { Command, Option } from "commander";
 import { machineFacts } from "../lab/machine-facts.js";
 import { EXIT, exitCodeOf, UsageError } from "../report/exit-codes.js";
@@ -9,6 +10,7 @@ import { parseDurationNs } from "../report/units.js";
 import { CATALOGUE } from "../validate/catalogue/catalogue.js";
 import { FAULTY_RELAYS, type FaultyRelay, faultyRelay } from "../validate/faulty-relays.js";
 import { type Finding, findingsOf, isClean } from "../validate/findings.js";
+import { readCorpus } from "../validate/fuzz/corpus.js";
 import { PARTS, type PartName, type PartReports } from "../validate/parts.js";
 import { SHIPPING } from "../validate/rig/rig.js";
 import { recordRun } from "../validate/trace/record.js";
@@ -70,6 +72,7 @@ interface Options extends Partial<Readonly<Record<PartName, boolean>>> {
 async function validate(options: Options): Promise<number> {
   const json = jsonFile(options.json);
   checkWritable(json);
+  checkCorpus(options.corpus);
   if (options.replay !== undefined) return replayFile(options.replay, json, makeOf(options));
   const chosen = PARTS.filter((part) => options[part] === true);
   const interruptible = new Interruptible();
@@ -102,6 +105,17 @@ async function validate(options: Options): Promise<number> {
   else await writeJson(documentOf(options, reports, verdict), json);
   if (broken !== undefined) throw broken;
   return interruptible.code ?? (verdict === "failed" ? EXIT.gateFailed : EXIT.done);
+}
+
+/** Refuses a corpus that cannot be read and written, before time is spent on it; throws UsageError. */
+function checkCorpus(folder: string | undefined): void {
+  if (folder === undefined) return;
+  try {
+    readCorpus(folder);
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new UsageError(`--corpus: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 function makeOf({ fault }: Options) {

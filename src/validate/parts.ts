@@ -2,6 +2,7 @@ import { type CatalogueReport, runCatalogue } from "./catalogue/run-catalogue.js
 import { type DifferentialReport, runDifferential } from "./differential/run-differential.js";
 import { type FaultReport, runFaults } from "./faults/run-faults.js";
 import { type FaultyRelay, faultyRelay } from "./faulty-relays.js";
+import { isClean } from "./findings.js";
 import { type FuzzReport, runFuzz } from "./fuzz/fuzz.js";
 import { mergeReports } from "./merge.js";
 import { type MakeRelay, SHIPPING } from "./rig/rig.js";
@@ -36,14 +37,18 @@ export interface PartReports {
 }
 
 /** Units after which a job says how far it is: some tenths of a second, but for faults, where a machine is finished. */
-const PIECE_UNITS: Readonly<Record<PartName, number>> = { fuzz: 9000, differential: 300, faults: 2000, catalogue: 1 };
+const PIECE_UNITS: Readonly<Record<PartName, number>> = { fuzz: 2000, differential: 300, faults: 2000, catalogue: 1 };
 
-/** Does a job piece by piece; `said` gets what came of it so far, and how many of its units are done. */
+/**
+ * Does a job piece by piece; `said` gets what came of it so far, and how many of its units are done.
+ *
+ * A piece that found something is the last: whoever has to mend that is told at once.
+ */
 export function runPart(job: PartJob, said: (reports: PartReports, units: number) => void): void {
   const make = job.faulty === undefined ? SHIPPING : faultyRelay(job.faulty);
   const end = performance.now() + job.limitMs;
   let reports: PartReports = {};
-  for (let done = 0; done < job.units && performance.now() < end; ) {
+  for (let done = 0; done < job.units && performance.now() < end && isClean(reports); ) {
     const units = Math.min(PIECE_UNITS[job.part], job.units - done);
     reports = mergeReports(reports, piece(job, make, (job.seed + done) >>> 0, units, done === 0));
     done += units;
