@@ -14,6 +14,7 @@ import { readCorpus } from "../validate/fuzz/corpus.js";
 import { PARTS, type PartName, type PartReports } from "../validate/parts.js";
 import { SHIPPING } from "../validate/rig/rig.js";
 import { recordRun } from "../validate/trace/record.js";
+import { timelineText } from "../validate/trace/timeline.js";
 import { writeTraceFile } from "../validate/trace/trace-file.js";
 import { writeTrace } from "../validate/trace/trace-format.js";
 import { PROFILES, type ProfileName, Validation } from "../validate/validation.js";
@@ -182,6 +183,7 @@ function storyOf(options: Options, findings: readonly Finding[]): string[] {
   const first = findings.find(({ program }) => program !== undefined);
   if (first?.program === undefined) return lines;
   const trace = recordRun(first.program, makeOf(options));
+  lines.push("", timelineText(trace), "");
   const name = `svq-${createHash("sha256").update(writeTrace(trace)).digest("hex").slice(0, 8)}.trace`;
   try {
     writeTraceFile(name, trace);
