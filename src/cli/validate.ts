@@ -18,6 +18,7 @@ import { timelineText } from "../validate/trace/timeline.js";
 import { writeTraceFile } from "../validate/trace/trace-file.js";
 import { writeTrace } from "../validate/trace/trace-format.js";
 import { PROFILES, type ProfileName, Validation } from "../validate/validation.js";
+import { exploreModels } from "./explore.js";
 import { checkWritable, jsonFile, noOperands } from "./options.js";
 import { replayFile } from "./replay.js";
 import { Interruptible } from "./signals.js";
@@ -29,6 +30,7 @@ Examples:
   svq validate --catalogue --rows BI-12,BI-44      some rows of the bad-input catalogue
   svq validate --fuzz --profile full --for 10m     one part, for as long as there is time
   svq validate --fault wrong-length                a faulty relay: see the oracles find it (exit 1)
+  svq validate --explore --profile ci              every interleaving under SC, TSO and PSO: a minute, 30 million states
   svq validate --replay svq-1a2b3c4d.trace         repeat a failure, access by access
 `;
 
@@ -49,6 +51,7 @@ export function validateCommand(): Command {
     .option("--rows <list>", "only these rows of the catalogue", parseRows)
     .option("--corpus <folder>", "programs that are fuzzed first; failing ones are added")
     .addOption(new Option("--fault <kind>", "a faulty relay instead").choices(Object.keys(FAULTY_RELAYS)))
+    .option("--explore", "every order of accesses and stores of driver, relay and device, instead")
     .option("--replay <file>", "repeat the run in a trace")
     .option("--json [file]", "one JSON document instead of the table")
     .addHelpText("after", EXAMPLES);
@@ -66,6 +69,7 @@ interface Options extends Partial<Readonly<Record<PartName, boolean>>> {
   readonly rows?: string[];
   readonly corpus?: string;
   readonly fault?: FaultyRelay;
+  readonly explore?: boolean;
   readonly replay?: string;
   readonly json?: string | boolean;
 }
@@ -75,6 +79,7 @@ async function validate(options: Options): Promise<number> {
   checkWritable(json);
   checkCorpus(options.corpus);
   if (options.replay !== undefined) return replayFile(options.replay, json, makeOf(options));
+  if (options.explore === true) return exploreModels(options.profile, json);
   const chosen = PARTS.filter((part) => options[part] === true);
   const interruptible = new Interruptible();
   const bar = new Progress({ label: "validate", total: 100 });

@@ -140,6 +140,22 @@ test("SIGINT prints what there is, as aborted, and ends with 130 and nothing lef
   expectNothingLeft(run);
 });
 
+test("--explore goes through every order under each model of memory, and finds nothing", async () => {
+  interface Explored {
+    readonly models: { memory: string; complete: boolean; states: number; violations: unknown[] }[];
+    readonly bytes_per_state: number;
+    readonly verdict: string;
+  }
+  const document = await svqJson<Explored>(["validate", "--explore"], 0);
+  expect(document).toMatchObject({ schema: "shadowvq.explore/1", profile: "quick", verdict: "ok" });
+  expect(new Set(document.models.map(({ memory }) => memory))).toEqual(new Set(["sc", "tso", "pso", "tso-seqcst"]));
+  for (const { complete, states, violations } of document.models) {
+    expect({ complete, violations }).toEqual({ complete: true, violations: [] });
+    expect(states).toBeGreaterThan(100_000);
+  }
+  expect(document.bytes_per_state).toBeLessThanOrEqual(24);
+});
+
 test("a second look at the same seed finds the same", async () => {
   const args = ["validate", "--catalogue", "--differential", "--seed", "7"];
   const [a, b] = [await svqJson<ValidateDocument>(args, 0), await svqJson<ValidateDocument>(args, 0)];

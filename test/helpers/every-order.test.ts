@@ -88,7 +88,7 @@ describe("everyOrder()", () => {
     const play = { order: "sc", bytes: new Uint8Array(16) } as const;
     const { orders, examples } = everyOrder({ ...play, parties: [sleeper, waker, setter] });
     expect(Object.fromEntries(orders)).toEqual({ ended: 1, "asleep: sleeper": 1 });
-    expect(examples.get("asleep: sleeper")).toEqual(["waker: load 0 at 4", "setter: publish 1 at 4"]);
+    expect(examples.get("asleep: sleeper")).toEqual(["waker: observe 0 at 4", "setter: publish 1 at 4"]);
     const server = { ...sleeper, serves: true };
     expect([...everyOrder({ ...play, parties: [server, setter] }).orders.keys()]).toEqual(["ended"]);
   });

@@ -157,12 +157,12 @@ class Explorer {
   #addAccess(moves: Move[], moment: Moment, who: number): void {
     const { next: access } = moment.nodes[who]!;
     if (access === "ended" || "threw" in access) return;
-    const full = access.kind !== "load" && access.kind !== "store" && access.kind !== "publish";
+    const full = !["load", "observe", "store", "publish"].includes(access.kind);
     const { stores } = moment.buffers[who]!;
     if (full && stores.length > 0) return;
     const now = seenBy(moment.image.bytes, access, stores);
     if (access.kind === "sleep" && now === 0) return;
-    const reads = access.kind === "load" || access.kind === "take";
+    const reads = ["load", "observe", "take"].includes(access.kind);
     const changed = changedBy(access, now);
     const image =
       changed === undefined ? moment.image : this.#image(stored(moment.image.bytes, { ...access, value: changed }));

@@ -22,7 +22,7 @@ class Counting extends ForwardingMemory {
   }
 }
 
-/** A ring of the largest size with every descriptor written by `next`; returns the loads of one turn, and how it ended. */
+/** One turn over the largest ring, its descriptors written by `next`: the loads it took, and how it ended. */
 function turn(heads: number, next: (index: number) => { flags: number; next: number }): { loads: number; end: string } {
   let counting: Counting | undefined;
   const bench = new HandRings({

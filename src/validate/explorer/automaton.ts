@@ -20,9 +20,9 @@ export interface Party<State = unknown> {
   readonly serves?: boolean;
 }
 
-/** One touch of shared memory; set, take, fence and sleep wait until the own stores are visible. */
+/** One touch of shared memory: load and store are plain; set, take, fence and sleep wait until own stores are seen. */
 export interface Access {
-  readonly kind: "load" | "store" | "publish" | "set" | "take" | "fence" | "sleep";
+  readonly kind: "load" | "observe" | "store" | "publish" | "set" | "take" | "fence" | "sleep";
   readonly offset: number;
   readonly bytes: number;
   readonly value: number;
@@ -109,7 +109,7 @@ class RecordedMemory implements PartyMemory {
 
   read16 = (offset: number) => this.#access("load", offset, 2);
   read32 = (offset: number) => this.#access("load", offset, 4);
-  observe16 = (offset: number) => this.#access("load", offset, 2);
+  observe16 = (offset: number) => this.#access("observe", offset, 2);
   write16 = (offset: number, value: number) => void this.#access("store", offset, 2, value);
   write32 = (offset: number, value: number) => void this.#access("store", offset, 4, value);
   publish16 = (offset: number, value: number) => void this.#access("publish", offset, 2, value);

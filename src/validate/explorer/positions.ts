@@ -21,6 +21,7 @@ export const ACTION = {
 
 const ACTIONS: Readonly<Record<Access["kind"], number>> = {
   load: ACTION.load,
+  observe: ACTION.load,
   store: ACTION.change,
   publish: ACTION.change,
   set: ACTION.change,
@@ -29,6 +30,8 @@ const ACTIONS: Readonly<Record<Access["kind"], number>> = {
   fence: ACTION.fence,
 };
 
+const STORES: ReadonlySet<Access["kind"]> = new Set(["store", "publish", "set", "take"]);
+
 /** A store that may be seen next, and where its party stands then. */
 export interface Drain {
   readonly store: Pending;
@@ -36,6 +39,13 @@ export interface Drain {
   readonly change: number;
   /** Id of the position that follows. */
   readonly to: number;
+}
+
+/** Bytes that a party is about to touch plainly, or that it has stored plainly and nobody else sees yet. */
+interface Touch {
+  readonly from: number;
+  readonly end: number;
+  readonly stores: boolean;
 }
 
 /** Where a party stands, with the stores in its buffer, oldest first. */
@@ -50,6 +60,8 @@ export interface Position {
   /** Whether its next load finds a store of its own. */
   readonly forwarded: boolean;
   readonly drains: readonly Drain[];
+  /** What has to be this party's alone at this moment. */
+  readonly touches: readonly Touch[];
   /** What went wrong on the way here. */
   readonly fault: string | undefined;
   readonly ended: boolean;
@@ -62,6 +74,8 @@ export interface Position {
 export class Positions {
   readonly party: Party;
   readonly list: Position[] = [];
+  /** Id of the position where the party starts. */
+  readonly start: number;
   readonly #model: MemoryModel;
   readonly #images: Images;
   readonly #automaton: Automaton;
@@ -69,7 +83,7 @@ export class Positions {
   readonly #buffers = new Map<string, number>();
   readonly #ids = new PairTable();
 
-  /** Position 0 is where the party starts; a store that `mayStore` refuses is a fault. */
+  /** A store that `mayStore` refuses is a fault. */
   constructor(
     party: Party,
     model: MemoryModel,
@@ -81,7 +95,7 @@ export class Positions {
     this.#images = images;
     this.#mayStore = mayStore;
     this.#automaton = new Automaton(party);
-    this.#settled(this.#automaton.start, []);
+    this.start = this.#settled(this.#automaton.start, []);
   }
 
   /** The id of the position that follows when the next access gives `result`. */
@@ -107,16 +121,16 @@ export class Positions {
     let fault: string | undefined;
     while (fault === undefined && typeof node.next === "object" && "kind" in node.next) {
       const { kind, offset, bytes, value } = node.next;
-      const allowed = kind === "load" || kind === "fence" || kind === "sleep" || this.#mayStore(offset, bytes);
+      const allowed = !STORES.has(kind) || this.#mayStore(offset, bytes);
       if (!allowed) fault = `${this.party.name}: a store of ${bytes} bytes at ${offset}, where it may not write`;
-      if (this.#buffers_(kind)) stores = [...stores, { offset, bytes, value, release: kind === "publish" }];
+      if (this.#goesToBuffer(kind)) stores = [...stores, { offset, bytes, value, release: kind === "publish" }];
       else if (kind !== "fence" || this.#model !== "tso-seqcst") break;
       node = this.#automaton.after(node, 0);
     }
     return this.#position(node, stores, fault);
   }
 
-  #buffers_(kind: Access["kind"]): boolean {
+  #goesToBuffer(kind: Access["kind"]): boolean {
     if (this.#model === "sc") return false;
     return kind === "store" || (kind === "publish" && this.#model !== "tso-seqcst");
   }
@@ -129,7 +143,8 @@ export class Positions {
     const drains = this.#drains(node, stores);
     const id = this.list.length;
     assert(id < IDS_MAX, "a party has fewer than 2^24 positions");
-    this.list.push({ ...this.#nextOf(node, stores, fault), node, stores, drains, results: [], next: [] });
+    const touches = touchesOf(node, stores);
+    this.list.push({ ...this.#nextOf(node, stores, fault), node, stores, drains, touches, results: [], next: [] });
     if (fault === undefined) this.#ids.set(node.id, buffer, id);
     return id;
   }
@@ -140,9 +155,9 @@ export class Positions {
     if (fault !== undefined || next === "ended") return { ...idle, fault };
     if ("threw" in next) return { ...idle, fault: next.threw };
     const { kind, offset, bytes } = next;
-    const waits = kind !== "load" && stores.length > 0;
-    const action = waits ? ACTION.none : ACTIONS[kind];
-    const change = kind === "load" ? 0 : this.#images.change(next);
+    const loads = kind === "load" || kind === "observe";
+    const action = !loads && stores.length > 0 ? ACTION.none : ACTIONS[kind];
+    const change = loads ? 0 : this.#images.change(next);
     const forwarded = stores.some((own) => own.offset < offset + bytes && offset < own.offset + own.bytes);
     return { action, offset, bytes, change, forwarded, fault, ended: false };
   }
@@ -165,4 +180,24 @@ export class Positions {
     }
     return id;
   }
+}
+
+/** A byte that two parties touch plainly at the same time, one of them storing; -1 when there is none. */
+export function sharedByte(one: Position, other: Position): number {
+  for (const a of one.touches) {
+    for (const b of other.touches) {
+      if ((a.stores || b.stores) && a.from < b.end && b.from < a.end) return Math.max(a.from, b.from);
+    }
+  }
+  return -1;
+}
+
+function touchesOf({ next }: Node, pending: readonly Pending[]): Touch[] {
+  const touches = pending
+    .filter(({ release }) => !release)
+    .map(({ offset, bytes }) => ({ from: offset, end: offset + bytes, stores: true }));
+  if (typeof next === "object" && "kind" in next && (next.kind === "load" || next.kind === "store")) {
+    touches.push({ from: next.offset, end: next.offset + next.bytes, stores: next.kind === "store" });
+  }
+  return touches;
 }

@@ -4,10 +4,14 @@ import { assert } from "../../memory/assert.js";
 export const IDS_MAX = 2 ** 24;
 
 const STATE_WORDS = 3;
-const CHUNK_SHIFT = 16;
+const CHUNK_SHIFT = 14;
 const CHUNK_MASK = (1 << CHUNK_SHIFT) - 1;
-/** A probe looks at the state itself, so that a longer run of full slots costs more than a larger index. */
 const LOAD_MAX = 0.75;
+/** An entry of the index: the number of a state plus one, and above it four bits of its hash, 0 when it is empty. */
+const TAG_SHIFT = 28;
+const NUMBER_MASK = (1 << TAG_SHIFT) - 1;
+/** More than that cannot be numbered. */
+export const STATES_MAX = NUMBER_MASK - 1;
 
 /** A state of the play as four ids: what everybody sees, and where the three parties stand. */
 export class PackedState {
@@ -41,17 +45,20 @@ export class StateSet {
     const b = first | ((third >>> 8) << 24);
     const c = second | ((third >>> 16) << 24);
     const mask = this.#index.length - 1;
-    let slot = hash(a, b, c) & mask;
-    for (;;) {
-      const number = this.#index[slot]! - 1;
-      if (number < 0) break;
-      const chunk = this.#chunks[number >>> CHUNK_SHIFT]!;
-      const at = (number & CHUNK_MASK) * STATE_WORDS;
-      if (chunk[at] === a && chunk[at + 1] === b && chunk[at + 2] === c) return false;
+    const hashed = hash(a, b, c);
+    let slot = hashed & mask;
+    for (let entry = this.#index[slot]!; entry !== 0; entry = this.#index[slot]!) {
+      // Most other states are told by the tag, without a look into a chunk that lies anywhere.
+      if ((entry ^ hashed) >>> TAG_SHIFT === 0) {
+        const number = (entry & NUMBER_MASK) - 1;
+        const chunk = this.#chunks[number >>> CHUNK_SHIFT]!;
+        const at = (number & CHUNK_MASK) * STATE_WORDS;
+        if (chunk[at] === a && chunk[at + 1] === b && chunk[at + 2] === c) return false;
+      }
       slot = (slot + 1) & mask;
     }
     this.#append(a, b, c);
-    this.#index[slot] = this.#size;
+    this.#index[slot] = (hashed & ~NUMBER_MASK) | this.#size;
     if (this.#size > this.#index.length * LOAD_MAX) this.#grow();
     return true;
   }
@@ -60,7 +67,9 @@ export class StateSet {
   get(number: number, into: PackedState): void {
     const chunk = this.#chunks[number >>> CHUNK_SHIFT]!;
     const at = (number & CHUNK_MASK) * STATE_WORDS;
-    const [a, b, c] = [chunk[at]!, chunk[at + 1]!, chunk[at + 2]!];
+    const a = chunk[at]!;
+    const b = chunk[at + 1]!;
+    const c = chunk[at + 2]!;
     into.image = a & 0xff_ffff;
     into.at[0] = b & 0xff_ffff;
     into.at[1] = c & 0xff_ffff;
@@ -70,7 +79,11 @@ export class StateSet {
   #append(a: number, b: number, c: number): void {
     const at = this.#size & CHUNK_MASK;
     if (at === 0) this.#chunks.push(new Int32Array(STATE_WORDS * (CHUNK_MASK + 1)));
-    this.#chunks.at(-1)!.set([a, b, c], at * STATE_WORDS);
+    const chunk = this.#chunks[this.#size >>> CHUNK_SHIFT]!;
+    const to = at * STATE_WORDS;
+    chunk[to] = a;
+    chunk[to + 1] = b;
+    chunk[to + 2] = c;
     this.#size += 1;
   }
 
@@ -82,9 +95,10 @@ export class StateSet {
     for (let number = 0; number < this.#size; number++) {
       const chunk = this.#chunks[number >>> CHUNK_SHIFT]!;
       const at = (number & CHUNK_MASK) * STATE_WORDS;
-      let slot = hash(chunk[at]!, chunk[at + 1]!, chunk[at + 2]!) & mask;
+      const hashed = hash(chunk[at]!, chunk[at + 1]!, chunk[at + 2]!);
+      let slot = hashed & mask;
       while (index[slot] !== 0) slot = (slot + 1) & mask;
-      index[slot] = number + 1;
+      index[slot] = (hashed & ~NUMBER_MASK) | (number + 1);
     }
   }
 }
