@@ -19,6 +19,7 @@ import { writeTraceFile } from "../validate/trace/trace-file.js";
 import { writeTrace } from "../validate/trace/trace-format.js";
 import { PROFILES, type ProfileName, Validation } from "../validate/validation.js";
 import { exploreModels } from "./explore.js";
+import { judgeMutants } from "./mutants.js";
 import { checkWritable, jsonFile, noOperands } from "./options.js";
 import { replayFile } from "./replay.js";
 import { Interruptible } from "./signals.js";
@@ -31,6 +32,7 @@ Examples:
   svq validate --fuzz --profile full --for 10m     one part, for as long as there is time
   svq validate --fault wrong-length                a faulty relay: see the oracles find it (exit 1)
   svq validate --explore --profile ci              every interleaving under SC, TSO and PSO: a minute, 30 million states
+  svq validate --mutants                           does anything notice each of 63 mistakes?
   svq validate --replay svq-1a2b3c4d.trace         repeat a failure, access by access
 `;
 
@@ -52,6 +54,7 @@ export function validateCommand(): Command {
     .option("--corpus <folder>", "programs that are fuzzed first; failing ones are added")
     .addOption(new Option("--fault <kind>", "a faulty relay instead").choices(Object.keys(FAULTY_RELAYS)))
     .option("--explore", "every order of accesses and stores of driver, relay and device, instead")
+    .option("--mutants", "copies of the relay with one mistake each, and what notices it, instead")
     .option("--replay <file>", "repeat the run in a trace")
     .option("--json [file]", "one JSON document instead of the table")
     .addHelpText("after", EXAMPLES);
@@ -70,6 +73,7 @@ interface Options extends Partial<Readonly<Record<PartName, boolean>>> {
   readonly corpus?: string;
   readonly fault?: FaultyRelay;
   readonly explore?: boolean;
+  readonly mutants?: boolean;
   readonly replay?: string;
   readonly json?: string | boolean;
 }
@@ -80,6 +84,7 @@ async function validate(options: Options): Promise<number> {
   checkCorpus(options.corpus);
   if (options.replay !== undefined) return replayFile(options.replay, json, makeOf(options));
   if (options.explore === true) return exploreModels(options.profile, json);
+  if (options.mutants === true) return judgeMutants(options.seed, json);
   const chosen = PARTS.filter((part) => options[part] === true);
   const interruptible = new Interruptible();
   const bar = new Progress({ label: "validate", total: 100 });

@@ -156,6 +156,21 @@ test("--explore goes through every order under each model of memory, and finds n
   expect(document.bytes_per_state).toBeLessThanOrEqual(24);
 });
 
+test("--mutants: each mistake is noticed, by a check that is named, and the shipping relay passes them all", async () => {
+  interface Judged {
+    readonly total: number;
+    readonly killed: number;
+    readonly survivors: string[];
+    readonly list: { name: string; row: string; killed_by: string }[];
+    readonly control: { killed_by: string | null };
+  }
+  const document = await svqJson<Judged>(["validate", "--mutants"], 0, { timeoutMs: 110_000 });
+  expect(document).toMatchObject({ schema: "shadowvq.mutants/1", survivors: [], control: { killed_by: null } });
+  expect(document.killed).toBe(document.total);
+  expect(document.total).toBeGreaterThanOrEqual(36);
+  for (const { killed_by } of document.list) expect(killed_by).toMatch(/^(catalogue|fuzz|differential|fault|machine)/);
+});
+
 test("a second look at the same seed finds the same", async () => {
   const args = ["validate", "--catalogue", "--differential", "--seed", "7"];
   const [a, b] = [await svqJson<ValidateDocument>(args, 0), await svqJson<ValidateDocument>(args, 0)];

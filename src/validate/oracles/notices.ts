@@ -1,4 +1,5 @@
 import { u16 } from "../../memory/shared-memory.js";
+import { ACCESS } from "../rig/watched-memory.js";
 import { Violation } from "./violation.js";
 
 /** How far the relay has got with asking to be told: asked, then fenced, then looked again. */
@@ -61,8 +62,10 @@ export class Notices {
     if (this.#ask === ASK.asked) this.#ask = ASK.fenced;
   }
 
-  /** The relay looks at the flags or the event word of the other side. */
-  wish(value: number, isEvent: boolean): void {
+  /** The relay looks at the flags or the event word of the other side, as `kind` of access. */
+  wish(kind: number, value: number, isEvent: boolean): void {
+    if (kind !== ACCESS.observe)
+      throw new Violation("O5", 25, `the wish of ${this.#side.what} is read without acquire`);
     if (isEvent !== this.#side.eventIdx || this.#dueFrom < 0 || !this.#fenced) return;
     if (!this.#wanted(value)) this.#dueFrom = -1;
   }

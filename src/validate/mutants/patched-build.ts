@@ -1,0 +1,67 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { packageRoot } from "../../workers/worker-url.js";
+import type { SourcePatch } from "./mutant.js";
+
+/** A passage that does not stand in its file exactly once: the relay has changed, and the mutant has to as well. */
+export class PatchError extends Error {
+  constructor({ file, find }: SourcePatch, times: number) {
+    super(`${file} has ${times} times: ${find}`);
+    this.name = "PatchError";
+  }
+}
+
+/** A temporary copy of the built sources, into which one mutant after the other is put. */
+export class PatchedBuild {
+  readonly #folder = mkdtempSync(join(tmpdir(), "svq-mutants-"));
+
+  constructor() {
+    try {
+      const filter = (path: string) => [".js", ""].includes(extname(path));
+      cpSync(builtRoot(), this.#folder, { recursive: true, filter });
+      writeFileSync(join(this.#folder, "package.json"), '{ "type": "module" }\n');
+    } catch (error) {
+      this.remove();
+      throw error;
+    }
+  }
+
+  /** Where a file of the copy is, by its path below the sources. */
+  path(file: string): string {
+    return join(this.#folder, file);
+  }
+
+  /** Has the patches in the copy while `use` runs, and not afterwards; throws PatchError before it does anything. */
+  async with<T>(patches: readonly SourcePatch[], use: () => Promise<T>): Promise<T> {
+    const files = [...new Set(patches.map(({ file }) => file))];
+    const texts = files.map((file) => patchedText(file, patches, this.#folder));
+    const originals = files.map((file) => patchedText(file, [], this.#folder));
+    try {
+      for (const [i, file] of files.entries()) writeFileSync(this.path(file), texts[i]!);
+      return await use();
+    } finally {
+      for (const [i, file] of files.entries()) writeFileSync(this.path(file), originals[i]!);
+    }
+  }
+
+  remove(): void {
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
+/** The built text of a file with its patches; throws PatchError. */
+export function patchedText(file: string, patches: readonly SourcePatch[], root = builtRoot()): string {
+  let text = readFileSync(join(root, file), "utf8");
+  for (const patch of patches) {
+    if (patch.file !== file) continue;
+    const pieces = text.split(patch.find);
+    if (pieces.length !== 2) throw new PatchError(patch, pieces.length - 1);
+    text = pieces.join(patch.replace);
+  }
+  return text;
+}
+
+function builtRoot(): string {
+  return join(packageRoot(), "dist", "src");
+}
