@@ -4,6 +4,7 @@ import { EXIT } from "../report/exit-codes.js";
 import { writeJson, writeText } from "../report/json.js";
 import { Progress } from "../report/progress.js";
 import { textTable, wantsColour } from "../report/table.js";
+import { type CrashReport, runCrashPoints } from "../validate/crash/crash-points.js";
 import { type Exploration, type ExploreOptions, explore } from "../validate/explorer/explore.js";
 import type { ProfileName } from "../validate/validation.js";
 import { Interruptible } from "./signals.js";
@@ -16,6 +17,7 @@ export async function exploreModels(profile: ProfileName, json: string | undefin
   const plans = plansOf(profile);
   const bar = new Progress({ label: "explore", total: plans.length });
   const models: Exploration[] = [];
+  let crash: CrashReport | undefined;
   try {
     for (const plan of plans) {
       await setImmediate();
@@ -23,15 +25,16 @@ export async function exploreModels(profile: ProfileName, json: string | undefin
       models.push(explore(plan));
       bar.update(models.length, models.at(-1)!.name);
     }
+    if (interruptible.code === undefined) crash = runCrashPoints();
   } finally {
     bar.stop();
     interruptible.dispose();
   }
-  const failed = models.some(({ violations }) => violations.length > 0);
-  const whole = models.length === plans.length && models.every(({ complete }) => complete);
+  const failed = models.some(({ violations }) => violations.length > 0) || (crash?.failures.length ?? 0) > 0;
+  const whole = models.length === plans.length && models.every(({ complete }) => complete) && crash !== undefined;
   const verdict = failed ? "failed" : whole ? "ok" : "aborted";
-  if (json === undefined) await writeText(`${tableOf(models)}\n\nverdict: ${verdict}\n`);
-  else await writeJson(documentOf(profile, models, verdict), json);
+  if (json === undefined) await writeText(`${tableOf(models)}\n\n${crashText(crash)}\nverdict: ${verdict}\n`);
+  else await writeJson(documentOf(profile, models, crash, verdict), json);
   return interruptible.code ?? (failed ? EXIT.gateFailed : EXIT.done);
 }
 
@@ -50,7 +53,12 @@ function plansOf(profile: ProfileName): ExploreOptions[] {
   );
 }
 
-function documentOf(profile: ProfileName, models: readonly Exploration[], verdict: string): object {
+function documentOf(
+  profile: ProfileName,
+  models: readonly Exploration[],
+  crash: CrashReport | undefined,
+  verdict: string,
+): object {
   const states = models.reduce((sum, model) => sum + model.states, 0);
   const bytes = models.reduce((sum, model) => sum + model.bytes_per_state * model.states, 0);
   return {
@@ -60,6 +68,7 @@ function documentOf(profile: ProfileName, models: readonly Exploration[], verdic
     models,
     states,
     bytes_per_state: states === 0 ? null : bytes / states,
+    crash_points: crash === undefined ? null : { ...crash, failures: crash.failures.length, found: crash.failures },
     verdict,
   };
 }
@@ -94,4 +103,12 @@ function tableOf(models: readonly Exploration[]): string {
     textTable({ columns: titles.map((title) => ({ title })), rows }, wantsColour(process.stdout)),
     ...traces,
   ].join("\n");
+}
+
+function crashText(crash: CrashReport | undefined): string {
+  if (crash === undefined) return "the relay was not killed";
+  const { points, covered, failures, by } = crash;
+  const lines = failures.slice(0, 5).map(({ message }) => `FAILED ${message}`);
+  const what = `killed at ${covered} of ${points} points of ${by.length} scenarios and taken over from its record`;
+  return [...lines, `the relay ${what}: ${failures.length} failures`].join("\n");
 }

@@ -144,6 +144,7 @@ test("--explore goes through every order under each model of memory, and finds n
   interface Explored {
     readonly models: { memory: string; complete: boolean; states: number; violations: unknown[] }[];
     readonly bytes_per_state: number;
+    readonly crash_points: { points: number; covered: number; failures: number };
     readonly verdict: string;
   }
   const document = await svqJson<Explored>(["validate", "--explore"], 0);
@@ -154,6 +155,9 @@ test("--explore goes through every order under each model of memory, and finds n
     expect(states).toBeGreaterThan(100_000);
   }
   expect(document.bytes_per_state).toBeLessThanOrEqual(24);
+  const { points, covered, failures } = document.crash_points;
+  expect({ covered, failures }).toEqual({ covered: points, failures: 0 });
+  expect(points).toBeGreaterThan(10_000);
 });
 
 test("--mutants: each mistake is noticed, by a check that is named, and the shipping relay passes them all", async () => {
