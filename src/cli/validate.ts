@@ -21,6 +21,7 @@ import { PROFILES, type ProfileName, Validation } from "../validate/validation.j
 import { exploreModels } from "./explore.js";
 import { judgeMutants } from "./mutants.js";
 import { checkWritable, jsonFile, noOperands } from "./options.js";
+import { validateOwnRelay } from "./own-relay.js";
 import { replayFile } from "./replay.js";
 import { Interruptible } from "./signals.js";
 
@@ -32,6 +33,7 @@ Examples:
   svq validate --fuzz --profile full --for 10m     one part, for as long as there is time
   svq validate --fault wrong-length                a faulty relay: see the oracles find it (exit 1)
   svq validate --explore --profile ci              every interleaving under SC, TSO and PSO: a minute, 30 million states
+  svq validate --relay examples/minimal-relay.js   your own relay: which oracles hold
   svq validate --mutants                           does anything notice each of 63 mistakes?
   svq validate --replay svq-1a2b3c4d.trace         repeat a failure, access by access
 `;
@@ -53,6 +55,7 @@ export function validateCommand(): Command {
     .option("--rows <list>", "only these rows of the catalogue", parseRows)
     .option("--corpus <folder>", "programs that are fuzzed first; failing ones are added")
     .addOption(new Option("--fault <kind>", "a faulty relay instead").choices(Object.keys(FAULTY_RELAYS)))
+    .option("--relay <file>", "your own relay instead: a module as examples/relay-interface.d.ts says")
     .option("--explore", "every order of accesses and stores of driver, relay and device, instead")
     .option("--mutants", "copies of the relay with one mistake each, and what notices it, instead")
     .option("--replay <file>", "repeat the run in a trace")
@@ -72,6 +75,7 @@ interface Options extends Partial<Readonly<Record<PartName, boolean>>> {
   readonly rows?: string[];
   readonly corpus?: string;
   readonly fault?: FaultyRelay;
+  readonly relay?: string;
   readonly explore?: boolean;
   readonly mutants?: boolean;
   readonly replay?: string;
@@ -82,6 +86,7 @@ async function validate(options: Options): Promise<number> {
   const json = jsonFile(options.json);
   checkWritable(json);
   checkCorpus(options.corpus);
+  if (options.relay !== undefined) return ownRelay(options.relay, options, json);
   if (options.replay !== undefined) return replayFile(options.replay, json, makeOf(options));
   if (options.explore === true) return exploreModels(options.profile, json);
   if (options.mutants === true) return judgeMutants(options.seed, json);
@@ -116,6 +121,16 @@ async function validate(options: Options): Promise<number> {
   else await writeJson(documentOf(options, reports, verdict), json);
   if (broken !== undefined) throw broken;
   return interruptible.code ?? (verdict === "failed" ? EXIT.gateFailed : EXIT.done);
+}
+
+/** Options that say what is done to the shipping relay. */
+const NOT_WITH_RELAY = ["fault", "for", "rows", "corpus", "explore", "mutants", ...PARTS] as const;
+
+function ownRelay(path: string, options: Options, json: string | undefined): Promise<number> {
+  const surplus = NOT_WITH_RELAY.find((name) => options[name] !== undefined);
+  if (surplus !== undefined) throw new UsageError(`--relay does not go with --${surplus}`);
+  const { seed, profile, replay } = options;
+  return validateOwnRelay(path, { seed, profile, json, ...(replay === undefined ? {} : { replay }) });
 }
 
 /** Refuses a corpus that cannot be read and written, before time is spent on it; throws UsageError. */

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { packageRoot } from "../../src/workers/worker-url.js";
 import { expectNothingLeft, expectOneLine, refused, svq, svqJson } from "../helpers/svq.js";
 
 let folder = "";
@@ -173,6 +174,33 @@ test("--mutants: each mistake is noticed, by a check that is named, and the ship
   expect(document.killed).toBe(document.total);
   expect(document.total).toBeGreaterThanOrEqual(36);
   for (const { killed_by } of document.list) expect(killed_by).toMatch(/^(catalogue|fuzz|differential|fault|machine)/);
+});
+
+describe("somebody's own relay", () => {
+  const example = (name: string) => join(packageRoot(), "examples", name);
+
+  test("--relay says which oracle a broken one breaks, and leaves a trace that repeats it", async () => {
+    const cwd = join(folder, "own");
+    mkdirSync(cwd);
+    const found = await svq(["validate", "--relay", example("broken-wrong-length.js")], { cwd });
+    expect({ code: found.code, stderr: found.stderr }).toEqual({ code: 1, stderr: "" });
+    expect(found.stdout).toMatch(/O3 .*BROKEN/);
+    const [trace] = readdirSync(cwd);
+    const again = await svq(["validate", "--relay", example("broken-wrong-length.js"), "--replay", trace!], { cwd });
+    expect(again.code).toBe(1);
+  });
+
+  test("--relay finds nothing wrong with the minimal one", async () => {
+    const document = await svqJson<{ verdict: string }>(["validate", "--relay", example("minimal-relay.js")], 0);
+    expect(document).toMatchObject({ schema: "shadowvq.validate-relay/1", verdict: "ok" });
+  });
+
+  test.each<[string[], RegExp]>([
+    [["--relay", "no-such-relay.js"], /no-such-relay\.js/],
+    [["--relay", "x.js", "--fuzz"], /--relay does not go with --fuzz/],
+  ])("%j is refused in one line", async (args, line) => {
+    await refused(["validate", ...args], 2, line);
+  });
 });
 
 test("a second look at the same seed finds the same", async () => {

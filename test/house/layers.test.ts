@@ -69,6 +69,11 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
 };
 
+/** Files that import a computed name, and why: what it names is no file of src/. */
+const COMPUTED: Readonly<Record<string, string>> = {
+  "src/validate/own-relay/load.ts": "the module of whoever validates a relay of their own",
+};
+
 /** The imports that the table forbids, one line each. */
 function forbiddenImports(sources: readonly Source[], layers = LAYERS): string[] {
   return sources.flatMap((source) => {
@@ -78,6 +83,7 @@ function forbiddenImports(sources: readonly Source[], layers = LAYERS): string[]
     if (layer === undefined) return [`${source.path}:1: ${from} is not in the table of layers`];
     return importsOf(source).flatMap(({ specifier, line, typeOnly }) => {
       const where = `${source.path}:${line}:`;
+      if (specifier === undefined && Object.hasOwn(COMPUTED, source.path)) return [];
       if (specifier === undefined) return [`${where} ${from} imports a computed name, which this table cannot judge`];
       if (!specifier.startsWith(".")) return [];
       const target = join(dirname(source.path), specifier);
