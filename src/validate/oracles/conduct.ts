@@ -179,7 +179,8 @@ export class Conduct {
       fetches.descriptor(space, offset, bytes, kind === ACCESS.copyOut);
     } else if (offset >= used) throw new Violation("O1", 3, `the guest's used ring is read back, at ${offset - used}`);
     else if (inAvail === IDX && bytes === 2) this.#sawAvailIdx(kind, value);
-    else if (inAvail < ENTRIES || inAvail >= this.#usedEvent.guest) this.guest.wish(kind, value, inAvail >= ENTRIES);
+    else if (inAvail < ENTRIES || inAvail >= this.#usedEvent.guest)
+      this.guest.wish(kind, bytes, value, inAvail >= ENTRIES);
     else fetches.availEntry((inAvail - ENTRIES) >>> 1);
   }
 
@@ -188,7 +189,8 @@ export class Conduct {
     const inUsed = offset - world.shadowRing.used;
     if (inUsed < 0) throw new Violation("O1", 3, `the shadow ring is read back, at ${offset}`);
     if (inUsed === IDX && bytes === 2) this.#sawUsedIdx(kind, value);
-    else if (inUsed < ENTRIES || inUsed >= this.#availEvent.shadow) this.device.wish(kind, value, inUsed >= ENTRIES);
+    else if (inUsed < ENTRIES || inUsed >= this.#availEvent.shadow)
+      this.device.wish(kind, bytes, value, inUsed >= ENTRIES);
     else fetches.usedEntry(inUsed - ENTRIES, bytes);
   }
 

@@ -62,10 +62,11 @@ export class Notices {
     if (this.#ask === ASK.asked) this.#ask = ASK.fenced;
   }
 
-  /** The relay looks at the flags or the event word of the other side, as `kind` of access. */
-  wish(kind: number, value: number, isEvent: boolean): void {
-    if (kind !== ACCESS.observe)
+  /** The relay looks at the flags or the event word of the other side; a wider load is of something out of place. */
+  wish(kind: number, bytes: number, value: number, isEvent: boolean): void {
+    if (bytes === 2 && kind !== ACCESS.observe) {
       throw new Violation("O5", 25, `the wish of ${this.#side.what} is read without acquire`);
+    }
     if (isEvent !== this.#side.eventIdx || this.#dueFrom < 0 || !this.#fenced) return;
     if (!this.#wanted(value)) this.#dueFrom = -1;
   }
