@@ -10,7 +10,7 @@ import {
   TEST_FIRST_HANDED_OVER,
   TEST_FIRST_OWN_WRITE,
 } from "../../bench/litmus/forms.js";
-import { everyOrder, type Party, type PartyMemory, type StoreOrder } from "../helpers/every-order.js";
+import { everyOrder, once, type StoreOrder } from "../helpers/every-order.js";
 
 const PAGE: Page = { payload: 0, word: 4, bit: 1, used: 8 };
 const COPY = 12;
@@ -18,17 +18,6 @@ const TOO_EARLY = 16;
 const BYTES = 20;
 const VALUE = 77;
 const ORDERS: readonly StoreOrder[] = ["sc", "tso", "pso"];
-
-function once(name: string, run: (memory: PartyMemory) => void): Party<number> {
-  return {
-    name,
-    start: 0,
-    step(_, memory) {
-      run(memory);
-      return "ended";
-    },
-  };
-}
 
 /** What becomes of a page, marked before or not, by a harvester that looks first or not. */
 function outcomes(touch: Form["touch"], order: StoreOrder): string[] {

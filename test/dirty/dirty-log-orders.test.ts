@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DirtyLog } from "../../src/dirty/dirty-log.js";
 import type { SharedMemory } from "../../src/memory/shared-memory.js";
-import { everyOrder, type Outcomes, type Party, type PartyMemory, type StoreOrder } from "../helpers/every-order.js";
+import { everyOrder, type Outcomes, once, type Party, type StoreOrder } from "../helpers/every-order.js";
 import { type Patch, patchedCopy } from "../helpers/patched-copy.js";
 
 // A log of 64 pages in two words, a second log behind it, and words for what the parties have to say.
@@ -17,18 +17,6 @@ const BYTES = 32;
 
 const FILE = "dirty/dirty-log.ts";
 type Log = typeof DirtyLog;
-
-/** A party that runs once from beginning to end. */
-function once(name: string, run: (memory: PartyMemory) => void): Party<number> {
-  return {
-    name,
-    start: 0,
-    step(_, memory) {
-      run(memory);
-      return "ended";
-    },
-  };
-}
 
 function word(bytes: Uint8Array, offset: number): number {
   return new DataView(bytes.buffer).getUint32(offset, true);

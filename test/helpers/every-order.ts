@@ -1,4 +1,4 @@
-import { Automaton, type Node, type Party } from "../../src/validate/explorer/automaton.js";
+import { Automaton, type Node, type Party, type PartyMemory } from "../../src/validate/explorer/automaton.js";
 import {
   changedBy,
   mayDrain,
@@ -203,4 +203,16 @@ function keyOf({ nodes, image, buffers }: Moment): string {
   let key = `${image.id}`;
   for (let who = 0; who < nodes.length; who++) key += `,${nodes[who]!.id},${buffers[who]!.id}`;
   return key;
+}
+
+/** A party that runs once from beginning to end. */
+export function once(name: string, run: (memory: PartyMemory) => void): Party<number> {
+  return {
+    name,
+    start: 0,
+    step(_, memory) {
+      run(memory);
+      return "ended";
+    },
+  };
 }

@@ -11,7 +11,7 @@ import type { SharedMemory } from "../../src/memory/shared-memory.js";
 import { GuestMarks } from "../../src/relay/guest-marks.js";
 import { ShadowVirtqueue } from "../../src/relay/shadow-virtqueue.js";
 import { COUNTERS } from "../../src/telemetry/counters.js";
-import { everyOrder, type Party, type StoreOrder } from "../helpers/every-order.js";
+import { everyOrder, once, type Party, type StoreOrder } from "../helpers/every-order.js";
 import { type Patch, patchedCopy } from "../helpers/patched-copy.js";
 
 // One region holds all: a guest's and a shadow ring of one descriptor, the payload's page, the log, the copies.
@@ -63,17 +63,6 @@ function forwarded(): { bytes: Uint8Array; books: Int32Array[] } {
   expect(relay.forwardAvail()).toBe(true);
   memory.takeBits32(LOG);
   return { bytes: new Uint8Array(buffer).slice(), books: relay.parts().tables.map((table) => Int32Array.from(table)) };
-}
-
-function once(name: string, run: (memory: SharedMemory) => void): Party<number> {
-  return {
-    name,
-    start: 0,
-    step(_, memory) {
-      run(memory);
-      return "ended";
-    },
-  };
 }
 
 const writeBuffer = (memory: SharedMemory) => memory.write32(PAYLOAD, VALUE);

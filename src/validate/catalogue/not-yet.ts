@@ -2,7 +2,8 @@
 const REASONS = {
   packed: "packed rings: this relay shadows split rings, and does not offer RING_PACKED",
   real: "with the real relay: it takes messages, descriptors of files or shared memory that an emulated one has not",
-  inflight: "with the real relay: there is no region of chains in flight before it",
+  inflight:
+    "with the real relay, which shares the record: until then crash/ and test/relay/inflight-record.test.ts try it",
   order: "IN_ORDER is not offered, so that no batch is unrolled",
 } as const;
 
