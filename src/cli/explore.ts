@@ -1,41 +1,78 @@
-import { setImmediate } from "node:timers/promises";
 import { machineFacts } from "../lab/machine-facts.js";
-import { EXIT } from "../report/exit-codes.js";
+import { EXIT, UsageError } from "../report/exit-codes.js";
 import { writeJson, writeText } from "../report/json.js";
 import { Progress } from "../report/progress.js";
 import { textTable, wantsColour } from "../report/table.js";
-import { type CrashReport, runCrashPoints } from "../validate/crash/crash-points.js";
-import { type Exploration, type ExploreOptions, explore } from "../validate/explorer/explore.js";
-import type { ProfileName } from "../validate/validation.js";
+import { castWith } from "../validate/explorer/cast.js";
+import {
+  besideModels,
+  type ExplorationOptions,
+  type ExplorationReport,
+  runExploration,
+} from "../validate/explorer/exploration.js";
+import { type ExploreOptions, modelName } from "../validate/explorer/explore.js";
+import { optionsFor } from "../validate/explorer/judge-twins.js";
+import { TWINS } from "../validate/explorer/twin-list.js";
+import { PROFILES, type ProfileName } from "../validate/validation.js";
 import { Interruptible } from "./signals.js";
 
 const MODELS = ["sc", "tso", "pso", "tso-seqcst"] as const;
+const ORDERS = ["sc", "tso", "pso"] as const;
 
-/** Explores what a profile asks for, one exploration after the other; the exit code says whether anything is wrong. */
-export async function exploreModels(profile: ProfileName, json: string | undefined): Promise<number> {
+/** What the command line asks for. */
+export interface ExploreArguments {
+  readonly profile: ProfileName;
+  /** The name of one exploration, of any profile. */
+  readonly only?: string | undefined;
+  /** The name of a twin that plays. */
+  readonly twin?: string | undefined;
+  readonly json: string | undefined;
+}
+
+/** Explores what a profile asks for, or one model of it; the exit code says whether anything is wrong. */
+export async function exploreModels({ profile, only, twin, json }: ExploreArguments): Promise<number> {
+  const what = await explorationOf(profile, only, twin);
   const interruptible = new Interruptible();
-  const plans = plansOf(profile);
-  const bar = new Progress({ label: "explore", total: plans.length });
-  const models: Exploration[] = [];
-  let crash: CrashReport | undefined;
+  const bar = new Progress({ label: "explore", total: unitCount(what) });
+  let report: ExplorationReport;
   try {
-    for (const plan of plans) {
-      await setImmediate();
-      if (interruptible.code !== undefined) break;
-      models.push(explore(plan));
-      bar.update(models.length, models.at(-1)!.name);
-    }
-    if (interruptible.code === undefined) crash = runCrashPoints();
+    const { signal } = interruptible;
+    report = await runExploration({ ...what, signal, onProgress: (done, _, name) => bar.update(done, name) });
   } finally {
     bar.stop();
     interruptible.dispose();
   }
-  const failed = models.some(({ violations }) => violations.length > 0) || (crash?.failures.length ?? 0) > 0;
-  const whole = models.length === plans.length && models.every(({ complete }) => complete) && crash !== undefined;
-  const verdict = failed ? "failed" : whole ? "ok" : "aborted";
-  if (json === undefined) await writeText(`${tableOf(models)}\n\n${crashText(crash)}\nverdict: ${verdict}\n`);
-  else await writeJson(documentOf(profile, models, crash, verdict), json);
-  return interruptible.code ?? (failed ? EXIT.gateFailed : EXIT.done);
+  if (json === undefined) await writeText(`${textOf(report)}\nverdict: ${report.verdict}\n`);
+  else await writeJson({ ...machineFacts(), profile, only: only ?? null, twin: twin ?? null, ...report }, json);
+  return interruptible.code ?? (report.verdict === "failed" ? EXIT.gateFailed : EXIT.done);
+}
+
+/** Everything of a profile, or one model, or a twin; throws UsageError for a name that there is not. */
+async function explorationOf(
+  profile: ProfileName,
+  only: string | undefined,
+  name: string | undefined,
+): Promise<ExplorationOptions> {
+  if (only === undefined && name === undefined) return { models: plansOf(profile), ...besideModels(profile) };
+  const twin = TWINS.find((each) => each.name === name);
+  if (name !== undefined && twin === undefined) {
+    throw new UsageError(`--twin: no twin is called ${name}; there are ${TWINS.map((each) => each.name).join(", ")}`);
+  }
+  const models = only === undefined ? ORDERS.map((order) => optionsFor(twin!, order)) : [planCalled(only)];
+  if (twin === undefined) return { models };
+  const make = await castWith(twin);
+  return { models: models.map((model) => ({ ...model, make })), twin: twin.name };
+}
+
+function planCalled(only: string): ExploreOptions {
+  const profiles = Object.keys(PROFILES) as ProfileName[];
+  const plan = profiles.flatMap(plansOf).find((each) => modelName(each) === only);
+  if (plan === undefined) throw new UsageError(`--only: no exploration is called "${only}"; the table has their names`);
+  return plan;
+}
+
+function unitCount({ models, twins = [], comparisons = [], crash = false }: ExplorationOptions): number {
+  return models.length + twins.length + comparisons.length + (crash ? 1 : 0);
 }
 
 /** Two requests are the least that shows anything; ring 1 and 2, both ways of suppression, with and without marks. */
@@ -53,62 +90,74 @@ function plansOf(profile: ProfileName): ExploreOptions[] {
   );
 }
 
-function documentOf(
-  profile: ProfileName,
-  models: readonly Exploration[],
-  crash: CrashReport | undefined,
-  verdict: string,
-): object {
-  const states = models.reduce((sum, model) => sum + model.states, 0);
-  const bytes = models.reduce((sum, model) => sum + model.bytes_per_state * model.states, 0);
-  return {
-    schema: "shadowvq.explore/1",
-    ...machineFacts(),
-    profile,
-    models,
-    states,
-    bytes_per_state: states === 0 ? null : bytes / states,
-    crash_points: crash === undefined ? null : { ...crash, failures: crash.failures.length, found: crash.failures },
-    verdict,
-  };
+function textOf(report: ExplorationReport): string {
+  const sections = [modelText(report), twinText(report), unreducedText(report), crashText(report)];
+  return `${sections.filter((lines) => lines.length > 0).join("\n\n")}\n`;
 }
 
-function tableOf(models: readonly Exploration[]): string {
-  const titles = [
-    "memory",
-    "requests",
-    "ring",
-    "suppression",
-    "log",
-    "states",
-    "transitions",
-    "depth",
-    "seconds",
-    "found",
-  ];
+function modelText({ models }: ExplorationReport): string {
+  const titles = ["exploration", "states", "transitions", "depth", "seconds", "found"];
   const rows = models.map((model) => [
-    model.memory,
-    model.requests,
-    model.ring,
-    model.event_idx ? "event idx" : "flags",
-    model.log ? "on" : "off",
+    model.name,
     model.states.toLocaleString("en"),
     model.transitions.toLocaleString("en"),
     model.depth,
     model.seconds.toFixed(1),
     model.complete ? "nothing, in every order" : (model.violations[0]?.what ?? "not all of it"),
   ]);
-  const traces = models.flatMap(({ violations }) => violations.flatMap(({ what, trace }) => ["", what, ...trace]));
-  return [
-    textTable({ columns: titles.map((title) => ({ title })), rows }, wantsColour(process.stdout)),
-    ...traces,
-  ].join("\n");
+  const found = models.flatMap(({ violations }) =>
+    violations.flatMap(({ oracle, what, trace, replay }) => [
+      "",
+      `${oracle}: ${what}`,
+      ...trace,
+      `show it again: ${replay}`,
+    ]),
+  );
+  return [table(titles, rows), ...found].join("\n");
 }
 
-function crashText(crash: CrashReport | undefined): string {
-  if (crash === undefined) return "the relay was not killed";
-  const { points, covered, failures, by } = crash;
-  const lines = failures.slice(0, 5).map(({ message }) => `FAILED ${message}`);
+function twinText({ mutants }: ExplorationReport): string {
+  const { total, survivors, list } = mutants;
+  if (total === 0) return "";
+  const kinds = [...new Set(list.map(({ kind }) => kind))];
+  const counts = kinds.map((kind) => `${list.filter((row) => row.kind === kind).length} ${kind}`).join(", ");
+  const head = `${total} twins (${counts}):`;
+  if (survivors.length === 0) return `${head} all found as expected`;
+  const found = (seen: boolean | null) => (seen === null ? "?" : seen ? "found" : "not");
+  const rows = survivors.map(({ name, what, expected, seen }) => [
+    name,
+    what,
+    ...ORDERS.map((order) => `${found(seen[order])}, expected ${found(expected[order])}`),
+  ]);
+  const again = survivors.flatMap(({ replay }) => replay.map((command) => `show it: ${command}`));
+  const wrong = `${head} ${survivors.length} NOT as expected`;
+  return [wrong, table(["twin", "lacks", ...ORDERS], rows), ...again].join("\n");
+}
+
+function unreducedText({ unreduced }: ExplorationReport): string {
+  if (unreduced.length === 0) return "";
+  const wrong = unreduced.filter(({ agrees }) => !agrees);
+  const head = `${unreduced.length} explorations once more without a reduction:`;
+  if (wrong.length === 0) return `${head} the same verdicts`;
+  const rows = wrong.map(({ name, twin, reduction, verdict, reduced_verdict }) => [
+    name,
+    twin,
+    reduction,
+    verdict,
+    reduced_verdict,
+  ]);
+  const titles = ["exploration", "twin", "reduction", "without it", "with it"];
+  return [`${head} ${wrong.length} OTHER verdicts`, table(titles, rows)].join("\n");
+}
+
+function crashText({ crash_points }: ExplorationReport): string {
+  if (crash_points === null) return "";
+  const { points, covered, found, by } = crash_points;
+  const lines = found.slice(0, 5).map(({ message }) => `FAILED ${message}`);
   const what = `killed at ${covered} of ${points} points of ${by.length} scenarios and taken over from its record`;
-  return [...lines, `the relay ${what}: ${failures.length} failures`].join("\n");
+  return [...lines, `the relay ${what}: ${found.length} failures`].join("\n");
+}
+
+function table(titles: readonly string[], rows: readonly (readonly (string | number | null)[])[]): string {
+  return textTable({ columns: titles.map((title) => ({ title })), rows }, wantsColour(process.stdout));
 }

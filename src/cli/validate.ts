@@ -32,7 +32,9 @@ Examples:
   svq validate --catalogue --rows BI-12,BI-44      some rows of the bad-input catalogue
   svq validate --fuzz --profile full --for 10m     one part, for as long as there is time
   svq validate --fault wrong-length                a faulty relay: see the oracles find it (exit 1)
-  svq validate --explore --profile ci              every interleaving under SC, TSO and PSO: a minute, 30 million states
+  svq validate --explore --profile ci              every interleaving under SC, TSO and PSO: two minutes, 30 million states
+  svq validate --explore --only "pso, 2 × 1, flags, log on"   one exploration, by its name in the table
+  svq validate --explore --twin relay-call-no-fence   a relay that lacks a fence: the shortest way to harm (exit 1)
   svq validate --relay examples/minimal-relay.js   your own relay: which oracles hold
   svq validate --mutants                           does anything notice each of 63 mistakes?
   svq validate --replay svq-1a2b3c4d.trace         repeat a failure, access by access
@@ -57,6 +59,8 @@ export function validateCommand(): Command {
     .addOption(new Option("--fault <kind>", "a faulty relay instead").choices(Object.keys(FAULTY_RELAYS)))
     .option("--relay <file>", "your own relay instead: a module as examples/relay-interface.d.ts says")
     .option("--explore", "every order of accesses and stores of driver, relay and device, instead")
+    .option("--only <name>", "with --explore: one exploration, by its name in the table")
+    .option("--twin <name>", "with --explore: driver, relay or device with one thing gone (exit 1 when it is found)")
     .option("--mutants", "copies of the relay with one mistake each, and what notices it, instead")
     .option("--replay <file>", "repeat the run in a trace")
     .option("--json [file]", "one JSON document instead of the table")
@@ -77,6 +81,8 @@ interface Options extends Partial<Readonly<Record<PartName, boolean>>> {
   readonly fault?: FaultyRelay;
   readonly relay?: string;
   readonly explore?: boolean;
+  readonly only?: string;
+  readonly twin?: string;
   readonly mutants?: boolean;
   readonly replay?: string;
   readonly json?: string | boolean;
@@ -88,7 +94,9 @@ async function validate(options: Options): Promise<number> {
   checkCorpus(options.corpus);
   if (options.relay !== undefined) return ownRelay(options.relay, options, json);
   if (options.replay !== undefined) return replayFile(options.replay, json, makeOf(options));
-  if (options.explore === true) return exploreModels(options.profile, json);
+  if (options.explore === true) return exploreModels({ ...options, json });
+  const explored = (["only", "twin"] as const).find((name) => options[name] !== undefined);
+  if (explored !== undefined) throw new UsageError(`--${explored} goes with --explore`);
   if (options.mutants === true) return judgeMutants(options.seed, json);
   const chosen = PARTS.filter((part) => options[part] === true);
   const interruptible = new Interruptible();
@@ -124,7 +132,7 @@ async function validate(options: Options): Promise<number> {
 }
 
 /** Options that say what is done to the shipping relay. */
-const NOT_WITH_RELAY = ["fault", "for", "rows", "corpus", "explore", "mutants", ...PARTS] as const;
+const NOT_WITH_RELAY = ["fault", "for", "rows", "corpus", "explore", "only", "twin", "mutants", ...PARTS] as const;
 
 function ownRelay(path: string, options: Options, json: string | undefined): Promise<number> {
   const surplus = NOT_WITH_RELAY.find((name) => options[name] !== undefined);

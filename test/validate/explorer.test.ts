@@ -1,13 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Party } from "../../src/validate/explorer/automaton.js";
+import { castWith } from "../../src/validate/explorer/cast.js";
 import { type ExploreOptions, explore } from "../../src/validate/explorer/explore.js";
 import { Explorer, type ThreePartyPlay } from "../../src/validate/explorer/explorer.js";
 import { threePartyPlay } from "../../src/validate/explorer/play.js";
 import type { MemoryModel } from "../../src/validate/explorer/positions.js";
 import { PackedState, PairTable, StateSet } from "../../src/validate/explorer/tables.js";
+import { TWINS } from "../../src/validate/explorer/twin-list.js";
 import { everyOrder, type StoreOrder } from "../helpers/every-order.js";
 import { seeded } from "../iova/seeded.js";
-import { castWith, TWINS } from "./explorer-twins.js";
 
 const ORDERS: readonly StoreOrder[] = ["sc", "tso", "pso"];
 const MODELS: readonly MemoryModel[] = [...ORDERS, "tso-seqcst"];

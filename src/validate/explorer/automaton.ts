@@ -37,6 +37,8 @@ interface Made {
 /** Where a party stands: what it does next, and where that leads, by what it reads. */
 export interface Node {
   readonly id: number;
+  /** 0 where equal states at the end of a step are one; otherwise which way led to the last such end. */
+  readonly past: number;
   readonly state: string;
   readonly made: readonly Made[];
   readonly next: Access | "ended" | { readonly threw: string };
@@ -56,25 +58,29 @@ export class Automaton {
   // biome-ignore lint/suspicious/noExplicitAny: the party knows its own state.
   readonly #party: Party<any>;
   readonly #nodes = new Map<string, Node>();
+  readonly #merges: boolean;
+  #pasts = 0;
 
+  /** `merges`: equal states at the end of a step are one, whatever led there. */
   // biome-ignore lint/suspicious/noExplicitAny: as above.
-  constructor(party: Party<any>) {
+  constructor(party: Party<any>, merges = true) {
     this.#party = party;
-    this.start = this.#node(JSON.stringify(party.start), []);
+    this.#merges = merges;
+    this.start = this.#node(JSON.stringify(party.start), [], 0);
   }
 
   /** Where the party stands when its next access has given `result`. */
   after(node: Node, result: number): Node {
     let next = node.after.get(result);
     if (next === undefined) {
-      next = this.#node(node.state, [...node.made, { access: node.next as Access, result }]);
+      next = this.#node(node.state, [...node.made, { access: node.next as Access, result }], node.past);
       node.after.set(result, next);
     }
     return next;
   }
 
-  #node(state: string, made: readonly Made[]): Node {
-    const key = `${state} ${made.map(({ result }) => result).join()}`;
+  #node(state: string, made: readonly Made[], past: number): Node {
+    const key = `${past} ${state} ${made.map(({ result }) => result).join()}`;
     const known = this.#nodes.get(key);
     if (known !== undefined) return known;
     const memory = new RecordedMemory(made);
@@ -82,7 +88,7 @@ export class Automaton {
     try {
       const after = this.#party.step(JSON.parse(state), memory);
       if (after !== "ended") {
-        const node = this.#node(JSON.stringify(after), []);
+        const node = this.#node(JSON.stringify(after), [], this.#merges ? 0 : ++this.#pasts);
         this.#nodes.set(key, node);
         return node;
       }
@@ -90,7 +96,7 @@ export class Automaton {
     } catch (thrown) {
       next = thrown === YIELD ? memory.next! : { threw: `${this.#party.name}: ${(thrown as Error).message}` };
     }
-    const node: Node = { id: this.#nodes.size, state, made, next, after: new Map() };
+    const node: Node = { id: this.#nodes.size, past, state, made, next, after: new Map() };
     this.#nodes.set(key, node);
     return node;
   }

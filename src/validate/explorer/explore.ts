@@ -1,11 +1,16 @@
-import { Explorer, type Violation } from "./explorer.js";
+import { Explorer, type Violation as Found } from "./explorer.js";
 import { type PlayOptions, threePartyPlay } from "./play.js";
 import type { MemoryModel } from "./positions.js";
+import { REDUCTION_NAMES, type Reduction } from "./reductions.js";
+import type { StoreOrder } from "./store-order.js";
 import { STATES_MAX } from "./tables.js";
+import { type Oracle, oracleOf } from "./violation-oracle.js";
 
 /** What to explore, and how far. */
 export interface ExploreOptions extends PlayOptions {
   readonly model: MemoryModel;
+  /** Reductions that are switched off; none unless given. */
+  readonly without?: readonly Reduction[] | undefined;
   /** Called now and then with the number of states so far. */
   readonly onProgress?: (states: number) => void;
   /** Gives up beyond so many states: the exploration is then not complete. */
@@ -14,10 +19,18 @@ export interface ExploreOptions extends PlayOptions {
   readonly now?: () => number;
 }
 
+/** What went wrong, who says so, and a shortest way there, access by access. */
+export interface Violation extends Found {
+  readonly oracle: Oracle;
+}
+
 /** One exploration, as a report has it. */
 export interface Exploration {
   readonly name: string;
-  readonly memory: MemoryModel;
+  /** The order in which stores are seen. */
+  readonly memory: StoreOrder;
+  /** "seq_cst": a publish waits until all own stores are seen, as Atomics.store does. */
+  readonly publish: "release" | "seq_cst";
   readonly ring: number;
   readonly requests: number;
   readonly event_idx: boolean;
@@ -30,6 +43,8 @@ export interface Exploration {
   readonly depth: number;
   /** None, or the first: the search ends there. */
   readonly violations: readonly Violation[];
+  /** What the search left out, because it cannot matter. */
+  readonly reductions: readonly Reduction[];
   readonly seconds: number;
   /** Of the set of states, its index and unused room included. */
   readonly bytes_per_state: number;
@@ -48,14 +63,16 @@ export function explore(options: ExploreOptions): Exploration {
     eventIdx,
     log,
     onProgress,
+    without = [],
     statesMax = STATES_MAX,
     now = () => performance.now(),
   } = options;
   const start = now();
-  const found = new Explorer(threePartyPlay(options), model).search({ statesMax, onProgress });
+  const found = new Explorer(threePartyPlay(options), model, without).search({ statesMax, onProgress });
   return {
-    name: `${model}, ${requests} × ${ring}, ${eventIdx ? "event idx" : "flags"}, log ${log ? "on" : "off"}`,
-    memory: model,
+    name: modelName(options),
+    memory: model === "tso-seqcst" ? "tso" : model,
+    publish: model === "tso-seqcst" ? "seq_cst" : "release",
     ring,
     requests,
     event_idx: eventIdx,
@@ -64,11 +81,17 @@ export function explore(options: ExploreOptions): Exploration {
     states: found.states,
     transitions: found.transitions,
     depth: found.depth,
-    violations: found.violation === undefined ? [] : [found.violation],
+    violations: found.violation === undefined ? [] : [{ oracle: oracleOf(found.violation.what), ...found.violation }],
+    reductions: REDUCTION_NAMES.filter((name) => !without.includes(name)),
     seconds: (now() - start) / 1000,
     bytes_per_state: found.stateBytes / found.states,
     images: found.images,
     image_bytes: found.imageBytes,
     positions: found.positions,
   };
+}
+
+/** The name of an exploration, by which it can be asked for again. */
+export function modelName({ model, ring, requests, eventIdx, log }: ExploreOptions): string {
+  return `${model}, ${requests} × ${ring}, ${eventIdx ? "event idx" : "flags"}, log ${log ? "on" : "off"}`;
 }

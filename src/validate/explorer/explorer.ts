@@ -1,6 +1,7 @@
 import type { Party } from "./automaton.js";
 import { Images, type Judge } from "./images.js";
 import { ACTION, type MemoryModel, type Position, Positions, sharedByte } from "./positions.js";
+import type { Reduction } from "./reductions.js";
 import { PackedState, STATES_MAX, StateSet } from "./tables.js";
 
 /** Three parties over one memory, and what is asked of it. */
@@ -63,6 +64,7 @@ export class Explorer {
   readonly #images: Images;
   readonly #positions: readonly Positions[];
   readonly #states = new StateSet();
+  readonly #judgesOnce: boolean;
   /** Numbers of the first states of each distance from the beginning. */
   readonly #levels = [0];
   /** The moves of the state at hand: image, three positions, who moves, and the number of the drain or -1. */
@@ -70,10 +72,13 @@ export class Explorer {
   #moveCount = 0;
   #transitions = 0;
 
-  constructor(play: ThreePartyPlay, model: MemoryModel) {
+  /** `without`: reductions that are switched off, to see that verdicts do not depend on them. */
+  constructor(play: ThreePartyPlay, model: MemoryModel, without: readonly Reduction[] = []) {
     this.#play = play;
+    this.#judgesOnce = !without.includes("images-once");
     this.#images = new Images(play.bytes, play.judge);
-    this.#positions = play.parties.map((party, who) => new Positions(party, model, this.#images, play.permits[who]));
+    const { parties, permits } = play;
+    this.#positions = parties.map((party, who) => new Positions(party, model, this.#images, permits[who], without));
   }
 
   /** Visits every state, or those up to the first fault or the limit. */
@@ -116,7 +121,7 @@ export class Explorer {
         if (byte >= 0) return this.#bothAt(who, other, byte);
       }
     }
-    return this.#images.complaint(state.image);
+    return this.#judgesOnce ? this.#images.complaint(state.image) : this.#play.judge(this.#images.of(state.image));
   }
 
   #bothAt(who: number, other: number, byte: number): string {
@@ -154,7 +159,7 @@ export class Explorer {
     const { action, change } = position;
     if (action === ACTION.load) {
       this.#emit(state, who, -1, image, positions.after(position, positions.read(position, image)));
-    } else if (action === ACTION.fence) {
+    } else if (action === ACTION.fence || action === ACTION.buffer) {
       this.#emit(state, who, -1, image, positions.after(position, 0));
     } else if (action === ACTION.change) {
       this.#emit(state, who, -1, this.#images.after(image, change), positions.after(position, 0));

@@ -1,6 +1,7 @@
 import { assert } from "../../memory/assert.js";
 import { type Access, Automaton, type Node, type Party } from "./automaton.js";
 import type { Images } from "./images.js";
+import type { Reduction } from "./reductions.js";
 import { mayDrain, type Pending, type StoreOrder, seenBy } from "./store-order.js";
 import { IDS_MAX, PairTable } from "./tables.js";
 
@@ -17,6 +18,8 @@ export const ACTION = {
   take: 3,
   sleep: 4,
   fence: 5,
+  /** A store into the own buffer, where that is a step of its own. */
+  buffer: 6,
 } as const;
 
 const ACTIONS: Readonly<Record<Access["kind"], number>> = {
@@ -80,6 +83,8 @@ export class Positions {
   readonly #images: Images;
   readonly #automaton: Automaton;
   readonly #mayStore: (offset: number, bytes: number) => boolean;
+  /** Whether a store goes into the own buffer with the access before it. */
+  readonly #folds: boolean;
   readonly #buffers = new Map<string, number>();
   readonly #ids = new PairTable();
 
@@ -89,12 +94,14 @@ export class Positions {
     model: MemoryModel,
     images: Images,
     mayStore: (offset: number, bytes: number) => boolean = () => true,
+    without: readonly Reduction[] = [],
   ) {
     this.party = party;
     this.#model = model;
     this.#images = images;
     this.#mayStore = mayStore;
-    this.#automaton = new Automaton(party);
+    this.#folds = !without.includes("stores-with-access");
+    this.#automaton = new Automaton(party, !without.includes("equal-steps"));
     this.start = this.#settled(this.#automaton.start, []);
   }
 
@@ -102,7 +109,8 @@ export class Positions {
   after(position: Position, result: number): number {
     const { results, next } = position;
     for (let i = 0; i < results.length; i++) if (results[i] === result) return next[i]!;
-    const to = this.#settled(this.#automaton.after(position.node, result), position.stores);
+    const stores = position.action === ACTION.buffer ? this.#buffered(position) : position.stores;
+    const to = this.#settled(this.#automaton.after(position.node, result), stores);
     results.push(result);
     next.push(to);
     return to;
@@ -123,11 +131,23 @@ export class Positions {
       const { kind, offset, bytes, value } = node.next;
       const allowed = !STORES.has(kind) || this.#mayStore(offset, bytes);
       if (!allowed) fault = `${this.party.name}: a store of ${bytes} bytes at ${offset}, where it may not write`;
+      if (!this.#folds) break;
       if (this.#goesToBuffer(kind)) stores = [...stores, { offset, bytes, value, release: kind === "publish" }];
-      else if (kind !== "fence" || this.#model !== "tso-seqcst") break;
+      else if (!this.#isEmpty(kind)) break;
       node = this.#automaton.after(node, 0);
     }
     return this.#position(node, stores, fault);
+  }
+
+  /** The stores of a position, and the one that it makes next. */
+  #buffered({ node, stores }: Position): Pending[] {
+    const { kind, offset, bytes, value } = node.next as Access;
+    return [...stores, { offset, bytes, value, release: kind === "publish" }];
+  }
+
+  /** A fence that waits for nothing, because each publish did. */
+  #isEmpty(kind: Access["kind"]): boolean {
+    return kind === "fence" && this.#model === "tso-seqcst";
   }
 
   #goesToBuffer(kind: Access["kind"]): boolean {
@@ -156,7 +176,9 @@ export class Positions {
     if ("threw" in next) return { ...idle, fault: next.threw };
     const { kind, offset, bytes } = next;
     const loads = kind === "load" || kind === "observe";
-    const action = !loads && stores.length > 0 ? ACTION.none : ACTIONS[kind];
+    const buffers = this.#goesToBuffer(kind);
+    const waits = !loads && !buffers && !this.#isEmpty(kind) && stores.length > 0;
+    const action = waits ? ACTION.none : buffers ? ACTION.buffer : ACTIONS[kind];
     const change = loads ? 0 : this.#images.change(next);
     const forwarded = stores.some((own) => own.offset < offset + bytes && offset < own.offset + own.bytes);
     return { action, offset, bytes, change, forwarded, fault, ended: false };

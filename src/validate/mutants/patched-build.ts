@@ -1,6 +1,6 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { extname, join } from "node:path";
+import { extname, join, relative, sep } from "node:path";
 import { packageRoot } from "../../workers/worker-url.js";
 import type { SourcePatch } from "./mutant.js";
 
@@ -12,14 +12,20 @@ export class PatchError extends Error {
   }
 }
 
-/** A temporary copy of the built sources, into which one mutant after the other is put. */
+/** A temporary copy of the built sources, into which one mutant after the other is put; it goes when the process does. */
 export class PatchedBuild {
   readonly #folder = mkdtempSync(join(tmpdir(), "svq-mutants-"));
+  // A second Ctrl-C ends the process where it stands.
+  readonly #removeAtExit = () => rmSync(this.#folder, { recursive: true, force: true });
 
-  constructor() {
+  /** `folders` of the sources are copied; all of them unless given. */
+  constructor(folders?: readonly string[]) {
+    process.once("exit", this.#removeAtExit);
     try {
-      const filter = (path: string) => [".js", ""].includes(extname(path));
-      cpSync(builtRoot(), this.#folder, { recursive: true, filter });
+      const root = builtRoot();
+      const wanted = (path: string) => folders?.includes(relative(root, path).split(sep)[0]!) ?? true;
+      const filter = (path: string) => path === root || (wanted(path) && [".js", ""].includes(extname(path)));
+      cpSync(root, this.#folder, { recursive: true, filter });
       writeFileSync(join(this.#folder, "package.json"), '{ "type": "module" }\n');
     } catch (error) {
       this.remove();
@@ -46,6 +52,7 @@ export class PatchedBuild {
   }
 
   remove(): void {
+    process.removeListener("exit", this.#removeAtExit);
     rmSync(this.#folder, { recursive: true });
   }
 }
