@@ -141,26 +141,6 @@ test("SIGINT prints what there is, as aborted, and ends with 130 and nothing lef
   expectNothingLeft(run);
 });
 
-test("--explore goes through every order under each model of memory, and finds nothing", async () => {
-  interface Explored {
-    readonly models: { memory: string; complete: boolean; states: number; violations: unknown[] }[];
-    readonly bytes_per_state: number;
-    readonly crash_points: { points: number; covered: number; failures: number };
-    readonly verdict: string;
-  }
-  const document = await svqJson<Explored>(["validate", "--explore"], 0);
-  expect(document).toMatchObject({ schema: "shadowvq.explore/1", profile: "quick", verdict: "ok" });
-  expect(new Set(document.models.map(({ memory }) => memory))).toEqual(new Set(["sc", "tso", "pso", "tso-seqcst"]));
-  for (const { complete, states, violations } of document.models) {
-    expect({ complete, violations }).toEqual({ complete: true, violations: [] });
-    expect(states).toBeGreaterThan(100_000);
-  }
-  expect(document.bytes_per_state).toBeLessThanOrEqual(24);
-  const { points, covered, failures } = document.crash_points;
-  expect({ covered, failures }).toEqual({ covered: points, failures: 0 });
-  expect(points).toBeGreaterThan(10_000);
-});
-
 test("--mutants: each mistake is noticed, by a check that is named, and the shipping relay passes them all", async () => {
   interface Judged {
     readonly total: number;

@@ -71,6 +71,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
 
 /** Files that import a computed name, and why: what it names is no file of src/. */
 const COMPUTED: Readonly<Record<string, string>> = {
+  "src/validate/explorer/cast.ts": "a class of a patched copy of the build, in a temporary folder",
   "src/validate/own-relay/load.ts": "the module of whoever validates a relay of their own",
 };
 

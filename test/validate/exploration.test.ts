@@ -1,4 +1,4 @@
-/** The whole report of an exploration: its verdict, its twins, searches without a reduction, and what is left behind. */
+/** The whole report of an exploration: verdict, twins, searches without a reduction, and what is left behind. */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,8 +32,8 @@ describe("the verdict", () => {
     });
     expect(report).toMatchObject({ verdict: "ok", unreduced_agrees: true, mutants: { total: 1, killed: 1 } });
     expect(calls).toEqual([
-      [1, 3, "tso, 1 × 1, event idx, log on"],
-      [2, 3, "marks-late"],
+      [1, 3, "marks-late"],
+      [2, 3, "tso, 1 × 1, event idx, log on"],
       [3, 3, "without images-once"],
     ]);
   });

@@ -1,4 +1,5 @@
 /** The list of mutants: complete, and each fits the build exactly. */
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { MUTANTS } from "../../src/validate/mutants/mutant-list.js";
 import { NOT_MUTANTS } from "../../src/validate/mutants/not-mutants.js";
 import { PatchError, PatchedBuild, patchedText } from "../../src/validate/mutants/patched-build.js";
 import { runMutants } from "../../src/validate/mutants/run-mutants.js";
+import { packageRoot } from "../../src/workers/worker-url.js";
 
 /** Rows that a mutant, or a reason why there is none, has to stand for. */
 const ROWS: readonly string[] = [
@@ -81,6 +83,21 @@ describe("the copy of the build", () => {
     expect(text()).toBe(before);
     build.remove();
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("is gone when the process ends, however that comes about", () => {
+    const module = join(packageRoot(), "dist", "src", "validate", "mutants", "patched-build.js");
+    const text = `import { PatchedBuild } from ${JSON.stringify(module)}; new PatchedBuild(["ring"]);`;
+    const run = (end: string) =>
+      spawnSync(process.execPath, ["--input-type=module", "--eval", `${text} ${end}`], { timeout: 20_000 }).status;
+    expect([run("process.exit(130);"), run("throw new Error();"), run("")]).toEqual([130, 1, 0]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("has the folders that are asked for", () => {
+    const build = new PatchedBuild(["ring", "layout"]);
+    expect(readdirSync(join(folder, readdirSync(folder)[0]!)).sort()).toEqual(["layout", "package.json", "ring"]);
+    build.remove();
   });
 
   test("is gone when the run is over, also when a patch does not fit (twin)", async () => {

@@ -52,7 +52,11 @@ export function besideModels(profile: ProfileName): Pick<ExplorationOptions, "tw
   return { twins: TWINS, comparisons: comparisonsOf(profile), crash: true };
 }
 
-/** Explores one after the other, and says what came of it; throws PatchError when a twin fits the build no more. */
+/**
+ * Explores one after the other, and says what came of it: first whether harm is found, then whether there is any.
+ *
+ * Throws PatchError when a twin fits the build no more.
+ */
 export async function runExploration(options: ExplorationOptions): Promise<ExplorationReport> {
   const { signal, onProgress } = options;
   const found: Found = { models: [], twins: [], unreduced: [], crash: undefined };
@@ -84,11 +88,11 @@ interface Unit {
 
 function unitsOf({ models, twins = [], comparisons = [], crash = false }: ExplorationOptions, found: Found): Unit[] {
   return [
-    ...models.map((model) => ({ name: modelName(model), run: () => void found.models.push(explore(model)) })),
     ...twins.map((twin) => ({
       name: twin.name,
       run: async () => void found.twins.push(await judgeTwin(twin)),
     })),
+    ...models.map((model) => ({ name: modelName(model), run: () => void found.models.push(explore(model)) })),
     ...comparisons.map((comparison) => ({
       name: `without ${comparison.reduction}`,
       run: async () => void found.unreduced.push(await compare(comparison)),

@@ -13,7 +13,7 @@ export interface TwinRow {
 }
 
 /** A twin that is not found where it should be, or is where it should not. */
-export interface Survivor {
+interface Survivor {
   readonly name: string;
   readonly kind: TwinKind;
   readonly what: string;
@@ -40,7 +40,7 @@ export async function judgeTwin(twin: Twin): Promise<TwinRow> {
   return { name: twin.name, kind: twin.kind, sc: sc!, tso: tso!, pso: pso! };
 }
 
-/** What is played with a twin, but for the twin: a ring of one and two requests, the least in which all of them show. */
+/** What is played with a twin, but for the twin: a ring of one and two requests, the least in which all show. */
 export function optionsFor({ log }: Twin, model: StoreOrder): ExploreOptions {
   return { model, ring: 1, requests: 2, eventIdx: true, log };
 }

@@ -1,5 +1,5 @@
 /** What a search leaves out, by name, and why nobody can notice. */
-export const REDUCTIONS = {
+const REDUCTIONS = {
   "stores-with-access": "a store goes into the own buffer with the access before it",
   "equal-steps": "equal states at the end of a step are one, whatever led there",
   "images-once": "what is asked of memory alone is asked once per image",

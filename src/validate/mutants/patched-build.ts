@@ -1,6 +1,6 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { extname, join, relative, sep } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { packageRoot } from "../../workers/worker-url.js";
 import type { SourcePatch } from "./mutant.js";
 
@@ -12,7 +12,7 @@ export class PatchError extends Error {
   }
 }
 
-/** A temporary copy of the built sources, into which one mutant after the other is put; it goes when the process does. */
+/** A temporary copy of the built sources, for one mutant after the other; it goes when the process does. */
 export class PatchedBuild {
   readonly #folder = mkdtempSync(join(tmpdir(), "svq-mutants-"));
   // A second Ctrl-C ends the process where it stands.
@@ -22,10 +22,10 @@ export class PatchedBuild {
   constructor(folders?: readonly string[]) {
     process.once("exit", this.#removeAtExit);
     try {
-      const root = builtRoot();
-      const wanted = (path: string) => folders?.includes(relative(root, path).split(sep)[0]!) ?? true;
-      const filter = (path: string) => path === root || (wanted(path) && [".js", ""].includes(extname(path)));
-      cpSync(root, this.#folder, { recursive: true, filter });
+      for (const file of builtFiles(folders)) {
+        mkdirSync(dirname(this.path(file)), { recursive: true });
+        writeFileSync(this.path(file), patchedText(file, []).replace(SOURCE_MAP, ""));
+      }
       writeFileSync(join(this.#folder, "package.json"), '{ "type": "module" }\n');
     } catch (error) {
       this.remove();
@@ -67,6 +67,15 @@ export function patchedText(file: string, patches: readonly SourcePatch[], root 
     text = pieces.join(patch.replace);
   }
   return text;
+}
+
+/** Where the map of a file is: beside the original, not beside the copy. */
+const SOURCE_MAP = /^\/\/# sourceMappingURL=.*\n?/m;
+
+/** Paths below the built sources. */
+function builtFiles(folders?: readonly string[]): string[] {
+  const files = readdirSync(builtRoot(), { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".js"));
+  return files.filter((file) => folders?.includes(file.split(sep)[0]!) ?? true);
 }
 
 function builtRoot(): string {
