@@ -21,7 +21,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   layout: { may: [] },
 
   memory: { may: ["layout"] },
-  sys: { may: ["layout"] },
+  sys: { may: ["layout", "memory"] },
 
   // These do not know each other.
   ring: { may: ["layout", "memory"] },
