@@ -4,6 +4,8 @@
  * Numbers come from sizeof, offsetof and the headers' own macros only: a number typed here would prove nothing.
  * A constant younger than some headers in use stands between #ifdef and #endif, and is then missing from their table.
  */
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <linux/version.h>
 #include <linux/vhost.h>
 #include <linux/vhost_types.h>
@@ -11,8 +13,15 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 
 _Static_assert(sizeof(void *) == 8, "tables are for 64-bit ABIs: 32-bit ones may pad vhost_iotlb_msg differently");
 
@@ -240,6 +249,45 @@ static void print_vhost_structs(void) {
   END();
 }
 
+static void print_linux_structs(void) {
+  BEGIN(msghdr);
+  FIELD(msghdr, msg_name);
+  FIELD(msghdr, msg_namelen);
+  FIELD(msghdr, msg_iov);
+  FIELD(msghdr, msg_iovlen);
+  FIELD(msghdr, msg_control);
+  FIELD(msghdr, msg_controllen);
+  FIELD(msghdr, msg_flags);
+  END();
+
+  BEGIN(cmsghdr);
+  FIELD(cmsghdr, cmsg_len);
+  FIELD(cmsghdr, cmsg_level);
+  FIELD(cmsghdr, cmsg_type);
+  END();
+
+  BEGIN(iovec);
+  FIELD(iovec, iov_base);
+  FIELD(iovec, iov_len);
+  END();
+
+  BEGIN(pollfd);
+  FIELD(pollfd, fd);
+  FIELD(pollfd, events);
+  FIELD(pollfd, revents);
+  END();
+
+  BEGIN(epoll_event);
+  FIELD(epoll_event, events);
+  FIELD(epoll_event, data);
+  END();
+
+  BEGIN(sockaddr_un);
+  FIELD(sockaddr_un, sun_family);
+  FIELD(sockaddr_un, sun_path);
+  END();
+}
+
 /* ---- Constants ---- */
 
 #define CONSTANT(name) number(#name, (long long)(name))
@@ -361,6 +409,49 @@ static void print_vhost_constants(void) {
   CONSTANT(VHOST_IOTLB_MSG_V2);
 }
 
+static void print_linux_constants(void) {
+  CONSTANT(AF_UNIX);
+  CONSTANT(SOCK_STREAM);
+  CONSTANT(SOCK_DGRAM);
+  CONSTANT(SOCK_NONBLOCK);
+  CONSTANT(SOCK_CLOEXEC);
+  CONSTANT(SOL_SOCKET);
+  CONSTANT(SCM_RIGHTS);
+  CONSTANT(SHUT_RDWR);
+  CONSTANT(MSG_CTRUNC);
+  CONSTANT(MSG_DONTWAIT);
+  CONSTANT(MSG_NOSIGNAL);
+  CONSTANT(MSG_CMSG_CLOEXEC);
+  CONSTANT(MFD_CLOEXEC);
+  CONSTANT(MFD_ALLOW_SEALING);
+  CONSTANT(F_ADD_SEALS);
+  CONSTANT(F_GET_SEALS);
+  CONSTANT(F_SEAL_SEAL);
+  CONSTANT(F_SEAL_SHRINK);
+  CONSTANT(F_SEAL_GROW);
+  CONSTANT(F_DUPFD_CLOEXEC);
+  CONSTANT(F_GETFL);
+  CONSTANT(F_SETFL);
+  CONSTANT(O_NONBLOCK);
+  CONSTANT(PROT_READ);
+  CONSTANT(PROT_WRITE);
+  CONSTANT(MAP_SHARED);
+  CONSTANT(EFD_CLOEXEC);
+  CONSTANT(EFD_NONBLOCK);
+  CONSTANT(RWF_NOWAIT);
+  CONSTANT(POLLIN);
+  CONSTANT(POLLOUT);
+  CONSTANT(EPOLL_CLOEXEC);
+  CONSTANT(EPOLL_CTL_ADD);
+  CONSTANT(EPOLL_CTL_DEL);
+  CONSTANT(EPOLL_CTL_MOD);
+  CONSTANT(EPOLLIN);
+  CONSTANT(EPOLLOUT);
+  CONSTANT(EPOLLERR);
+  CONSTANT(EPOLLHUP);
+  CONSTANT(EPOLLRDHUP);
+}
+
 /* ---- Rings ---- */
 
 #define NUM_MAX 32768
@@ -408,6 +499,7 @@ int main(void) {
   print_ring_structs();
   print_device_structs();
   print_vhost_structs();
+  print_linux_structs();
   close_block('}');
   key("constants");
   open_block('{');
@@ -416,6 +508,7 @@ int main(void) {
   print_blk_constants();
   print_net_constants();
   print_vhost_constants();
+  print_linux_constants();
   close_block('}');
   print_rings();
   close_block('}');

@@ -10,9 +10,9 @@ const { EAGAIN, EINTR } = constants.errno;
 const ONE = Buffer.alloc(8);
 ONE.writeBigUInt64LE(1n);
 
-const count = Buffer.from(new ArrayBuffer(8));
-const iovec = Buffer.alloc(IOVEC.size);
-iovec.writeBigUInt64LE(addressOf(count), IOVEC.offsets.iov_base);
+/** An iovec and behind it the 8 bytes that it points to: one memory, so that neither outlives the other. */
+const iovec = Buffer.from(new ArrayBuffer(IOVEC.size + 8));
+iovec.writeBigUInt64LE(addressOf(iovec) + BigInt(IOVEC.size), IOVEC.offsets.iov_base);
 iovec.writeBigUInt64LE(8n, IOVEC.offsets.iov_len);
 
 /** What a peer sent as kick, call or err and is no eventfd. */
@@ -45,12 +45,13 @@ export class EventFdNotifier implements Notifier {
    * Takes over one that a peer sent and makes it non-blocking.
    *
    * Throws EventFdFault, with the descriptor closed, when it is anything else: writing to a pipe, a file or a
-   * terminal could block or do harm.
+   * terminal could block or do harm, and one that counts down by 1 would wake us up to 2^64 times for one write.
    */
   static received(owned: OwnedFd): EventFdNotifier {
     try {
       const info = readFileSync(`/proc/self/fdinfo/${owned.fd}`, "latin1");
       if (!/^eventfd-count:/m.test(info)) throw new EventFdFault("the descriptor is of another kind");
+      if (/^eventfd-semaphore:\s*1/m.test(info)) throw new EventFdFault("it counts down by 1 (EFD_SEMAPHORE)");
       const flags = check("fcntl", libc.fcntl(owned.fd, F_GETFL, 0));
       check("fcntl", libc.fcntl(owned.fd, F_SETFL, flags | O_NONBLOCK));
       return new EventFdNotifier(owned);

@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLL_EVENT, EPOLLIN } from "../layout/linux.js";
 import { assert } from "../memory/assert.js";
-import { Deadline } from "./deadline.js";
+import { TIMEOUT_MS_MAX } from "./deadline.js";
 import { OwnedFd } from "./fd.js";
 import { check, errno, libc, NativeError } from "./native.js";
 
@@ -42,11 +42,14 @@ export class Poller {
 
   /** Waits until something is there or `timeoutMs` passed; returns how many tokens were reported, at most 64. */
   wait(timeoutMs: number): number {
-    const deadline = new Deadline(timeoutMs);
-    let count = libc.epoll_wait(this.#epoll.fd, this.#reported, BATCH, timeoutMs);
+    assert(timeoutMs >= 0 && timeoutMs <= TIMEOUT_MS_MAX, "a wait has an end");
+    const endMs = timeoutMs === 0 ? 0 : performance.now() + timeoutMs;
+    let count = libc.epoll_wait(this.#epoll.fd, this.#reported, BATCH, Math.ceil(timeoutMs));
     while (count < 0) {
-      if (errno() !== constants.errno.EINTR) throw new NativeError("epoll_wait", errno());
-      count = libc.epoll_wait(this.#epoll.fd, this.#reported, BATCH, deadline.leftMs);
+      const error = errno();
+      if (error !== constants.errno.EINTR) throw new NativeError("epoll_wait", error);
+      const leftMs = timeoutMs === 0 ? 0 : Math.max(0, Math.ceil(endMs - performance.now()));
+      count = libc.epoll_wait(this.#epoll.fd, this.#reported, BATCH, leftMs);
     }
     for (let i = 0; i < count; i++) {
       this.events[i] = this.#reported.readUInt32LE(i * EPOLL_EVENT.size + EPOLL_EVENT.offsets.events);

@@ -39,13 +39,16 @@ export class UnixListener {
   static listen(path: string, { mode = 0o600, backlog = 16 }: ListenOptions = {}): UnixListener {
     const address = pathAddress(path);
     const fd = new OwnedFd(check("socket", libc.socket(AF_UNIX, STREAM, 0)));
+    let file: Stats | undefined;
     try {
       bindOrReplace(fd.fd, address, path);
-      const file = lstatSync(path);
+      file = lstatSync(path);
+      // Before listen(): until then nobody can connect, whatever the umask allowed.
       chmodSync(path, mode);
       check("listen", libc.listen(fd.fd, backlog), path);
       return new UnixListener(path, fd, file);
     } catch (error) {
+      if (file !== undefined) removeIfSame(path, file);
       fd.close();
       throw error;
     }
@@ -100,8 +103,11 @@ function removeStale(path: string): void {
   } catch (error) {
     if (!(error instanceof SocketPathError)) throw error;
     if (error.reason === "absent") return;
-    if (error.reason === "refused") return removeIfSame(path, file);
     if (error.reason === "denied") throw error;
+    if (error.reason === "refused") {
+      removeIfSame(path, file);
+      return;
+    }
   }
   throw new SocketPathError("in-use", path, "somebody listens at this socket already");
 }

@@ -18,7 +18,7 @@ import { MESSAGE_FDS_MAX, messageToReceive, messageToSend, receivedFds } from ".
 import { check, errno, libc, NativeError } from "./native.js";
 import { pathAddress, SocketPathError } from "./socket-address.js";
 
-const { EAGAIN, ECONNREFUSED, ECONNRESET, EACCES, EINTR, EMFILE, ENOENT, ENOTSOCK, EPERM, EPIPE, EPROTOTYPE } =
+const { EAGAIN, ECONNREFUSED, ECONNRESET, EACCES, EINTR, EMFILE, ENOENT, ENOTDIR, ENOTSOCK, EPERM, EPIPE, EPROTOTYPE } =
   constants.errno;
 
 const STREAM = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -78,7 +78,7 @@ export class UnixSocket {
     }
   }
 
-  /** The bare descriptor, for a Poller; -1 is never given. */
+  /** The bare descriptor, for a Poller. */
   get fd(): number {
     return this.#fd.fd;
   }
@@ -130,6 +130,11 @@ export class UnixSocket {
     libc.shutdown(this.fd, SHUT_RDWR);
   }
 
+  /** Gives the descriptor away, for example to another thread; this object is closed then. */
+  take(): OwnedFd {
+    return this.#fd.move();
+  }
+
   /** Closes it; nothing happens the second time. */
   close(): void {
     this.#fd.close();
@@ -161,7 +166,7 @@ function takeFds(): OwnedFd[] {
 }
 
 function connectError(error: number, path: string): Error {
-  if (error === ENOENT) return new SocketPathError("absent", path, "there is no such socket");
+  if (error === ENOENT || error === ENOTDIR) return new SocketPathError("absent", path, "there is no such socket");
   if (error === ECONNREFUSED) return new SocketPathError("refused", path, "nobody listens at this socket");
   if (error === EACCES || error === EPERM) return new SocketPathError("denied", path, "permission denied");
   if (error === ENOTSOCK || error === EPROTOTYPE) {
