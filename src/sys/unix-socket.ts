@@ -110,8 +110,8 @@ export class UnixSocket {
   /**
    * Receives what is there, up to `target.length` bytes and 32 descriptors, which are the caller's from then on.
    *
-   * Waits for the first byte until `timeoutMs` passed; 0 ms does not wait. Throws SocketFault ("fds-truncated", with all
-   * that came closed) and NativeError (EMFILE, likewise, when this process has no room for them).
+   * Waits for the first byte until `timeoutMs` passed; 0 ms does not wait. Throws SocketFault ("fds-truncated", with
+   * all that came closed) and NativeError (EMFILE, likewise, when this process has no room for them).
    */
   receive(target: Uint8Array, timeoutMs = 0): Received {
     assert(target.length > 0, "there is room for at least one byte");

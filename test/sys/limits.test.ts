@@ -15,7 +15,7 @@ it("a process without room for one more descriptor says EMFILE, in every call th
   // Refuses a build older than its sources.
   workerUrl("driver");
   withFolder((folder) => {
-    const script = join(packageRoot(), "dist", "test", "sys", "few-descriptors.child.js");
+    const script = join(packageRoot(), "dist", "test", "sys", "few-descriptors.js");
     const command = 'ulimit -n 100 && exec "$0" "$@"';
     const args = ["-c", command, process.execPath, script, join(folder, "socket")];
     const { stdout, stderr } = spawnSync("sh", args, { encoding: "utf8", timeout: 60_000 });
