@@ -6,8 +6,8 @@ import { errno, libc } from "../src/sys/native.js";
 import { Poller } from "../src/sys/poller.js";
 import { UnixSocket } from "../src/sys/unix-socket.js";
 
-const ROUNDS = 21;
-const CALLS = 20_000;
+const ROUNDS = 101;
+const CALLS = 2000;
 
 const event = EventFdNotifier.create();
 const quiet = EventFdNotifier.create();

@@ -12,8 +12,9 @@ const CONTROL_OFFSET = MSGHDR.size + IOVEC.size;
 /** One memory for all three parts: calls of one thread never overlap. */
 const scratch = Buffer.from(new ArrayBuffer(CONTROL_OFFSET + CONTROL_BYTES));
 const scratchAddress = addressOf(scratch);
-const IOVEC_ADDRESS = scratchAddress + BigInt(MSGHDR.size);
-const CONTROL_ADDRESS = scratchAddress + BigInt(CONTROL_OFFSET);
+scratch.writeBigUInt64LE(scratchAddress + BigInt(MSGHDR.size), MSGHDR.offsets.msg_iov);
+scratch.writeBigUInt64LE(1n, MSGHDR.offsets.msg_iovlen);
+scratch.writeBigUInt64LE(scratchAddress + BigInt(CONTROL_OFFSET), MSGHDR.offsets.msg_control);
 
 /** The msghdr that sends `bytes` with descriptors; good until the next message of this thread. */
 export function messageToSend(bytes: Uint8Array, fds: readonly OwnedFd[]): Buffer {
@@ -21,7 +22,8 @@ export function messageToSend(bytes: Uint8Array, fds: readonly OwnedFd[]): Buffe
   const length = fds.length === 0 ? 0 : CMSGHDR.size + 4 * fds.length;
   fill(bytes, length);
   if (length > 0) {
-    scratch.writeBigUInt64LE(BigInt(length), CONTROL_OFFSET + CMSGHDR.offsets.cmsg_len);
+    scratch.writeUInt32LE(length, CONTROL_OFFSET + CMSGHDR.offsets.cmsg_len);
+    scratch.writeUInt32LE(0, CONTROL_OFFSET + CMSGHDR.offsets.cmsg_len + 4);
     scratch.writeInt32LE(SOL_SOCKET, CONTROL_OFFSET + CMSGHDR.offsets.cmsg_level);
     scratch.writeInt32LE(SCM_RIGHTS, CONTROL_OFFSET + CMSGHDR.offsets.cmsg_type);
     fds.forEach((fd, i) => {
@@ -40,11 +42,11 @@ export function messageToReceive(target: Uint8Array): Buffer {
 /** What came with the last message: the descriptors, which are ours now, and whether some were lost. */
 export function receivedFds(): { readonly fds: OwnedFd[]; readonly truncated: boolean } {
   const fds: OwnedFd[] = [];
-  const end = Math.min(Number(scratch.readBigUInt64LE(MSGHDR.offsets.msg_controllen)), CONTROL_BYTES);
+  const end = Math.min(scratch.readUInt32LE(MSGHDR.offsets.msg_controllen), CONTROL_BYTES);
   let at = 0;
   while (at + CMSGHDR.size <= end) {
     const start = CONTROL_OFFSET + at;
-    const length = Number(scratch.readBigUInt64LE(start + CMSGHDR.offsets.cmsg_len));
+    const length = scratch.readUInt32LE(start + CMSGHDR.offsets.cmsg_len);
     if (length < CMSGHDR.size || at + length > end) break;
     if (isRights(start)) {
       for (let i = CMSGHDR.size; i + 4 <= length; i += 4) fds.push(new OwnedFd(scratch.readInt32LE(start + i)));
@@ -61,12 +63,10 @@ function isRights(start: number): boolean {
   );
 }
 
+/** Fills in what differs from message to message; of the lengths, u64 all, the upper halves stay 0. */
 function fill(bytes: Uint8Array, controlBytes: number): void {
-  scratch.fill(0, 0, MSGHDR.size);
-  scratch.writeBigUInt64LE(IOVEC_ADDRESS, MSGHDR.offsets.msg_iov);
-  scratch.writeBigUInt64LE(1n, MSGHDR.offsets.msg_iovlen);
-  if (controlBytes > 0) scratch.writeBigUInt64LE(CONTROL_ADDRESS, MSGHDR.offsets.msg_control);
-  scratch.writeBigUInt64LE(BigInt(controlBytes), MSGHDR.offsets.msg_controllen);
+  scratch.writeUInt32LE(controlBytes, MSGHDR.offsets.msg_controllen);
+  scratch.writeInt32LE(0, MSGHDR.offsets.msg_flags);
   scratch.writeBigUInt64LE(addressOf(bytes), MSGHDR.size + IOVEC.offsets.iov_base);
-  scratch.writeBigUInt64LE(BigInt(bytes.length), MSGHDR.size + IOVEC.offsets.iov_len);
+  scratch.writeUInt32LE(bytes.length, MSGHDR.size + IOVEC.offsets.iov_len);
 }

@@ -99,7 +99,7 @@ export class UnixSocket {
     const deadline = new Deadline(timeoutMs);
     let sent = 0;
     while (sent < bytes.length) {
-      const message = messageToSend(bytes.subarray(sent), sent === 0 ? fds : []);
+      const message = sent === 0 ? messageToSend(bytes, fds) : messageToSend(bytes.subarray(sent), []);
       const result = libc.sendmsg(this.fd, message, MSG_NOSIGNAL | MSG_DONTWAIT);
       if (result >= 0) sent += result;
       else if (!this.#mayRetry("sendmsg", POLLOUT, deadline)) break;
