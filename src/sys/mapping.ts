@@ -114,7 +114,12 @@ export function windowsAt(address: bigint, bytes: number): MappedWindow[] {
   return windows;
 }
 
-/** Node 20 has no way to detach a buffer whose bytes are not its own. */
+/** Takes the bytes away from a buffer, where the engine can and will; Node 20 has no way to. */
 function detach(buffer: ArrayBuffer & { transfer?: (bytes: number) => ArrayBuffer }): void {
-  buffer.transfer?.(0);
+  try {
+    buffer.transfer?.(0);
+  } catch (error) {
+    // A buffer that is marked as untransferable stays as it is.
+    if (!(error instanceof TypeError)) throw error;
+  }
 }

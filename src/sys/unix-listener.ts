@@ -59,7 +59,11 @@ export class UnixListener {
     return this.#fd.fd;
   }
 
-  /** Takes the next connection; undefined when none came before `timeoutMs` passed; 0 ms does not wait. */
+  /**
+   * Takes the next connection; undefined when none came before `timeoutMs` passed; 0 ms does not wait.
+   *
+   * Throws NativeError. After EMFILE the connection is still waiting, and a Poller goes on reporting it.
+   */
   accept(timeoutMs = 0): UnixSocket | undefined {
     const deadline = new Deadline(timeoutMs);
     for (;;) {

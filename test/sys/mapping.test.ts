@@ -106,6 +106,15 @@ describe("a Mapping", () => {
     });
   });
 
+  it("takes the bytes from the views of its own thread in unmap(), where the engine can", (ctx) => {
+    if (!("transfer" in ArrayBuffer.prototype)) return ctx.skip(`${process.version} cannot detach a foreign buffer`);
+    withMappings(PAGE, 1, ([mapping]) => {
+      const words = new Int32Array(mapping!.windows[0]!.buffer);
+      mapping!.unmap();
+      expect(words.length).toBe(0);
+    });
+  });
+
   it("is gone from the process after unmap()", () => {
     withMappings(PAGE, 1, ([mapping]) => {
       const start = mapping!.address.toString(16);
