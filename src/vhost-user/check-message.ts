@@ -1,6 +1,6 @@
 import { VHOST_F_LOG_ALL } from "../layout/vhost.js";
 import * as vu from "../layout/vhost-user.js";
-import { featureBit } from "../layout/virtio-config.js";
+import { featureBit, VIRTIO_F_ACCESS_PLATFORM } from "../layout/virtio-config.js";
 import { isQueueSize } from "../layout/virtio-ring.js";
 import { isReply, type Message, needsReply } from "./codec.js";
 import { decodeMemRegion, decodeMemTable, demandRoom, findRegion } from "./memory-regions.js";
@@ -114,6 +114,10 @@ function demandNegotiated(rule: MessageRule, session: Session): void {
   const offered = (session.featuresOffered & protocol) !== 0n;
   if (request === vu.VHOST_USER_GET_PROTOCOL_FEATURES || request === vu.VHOST_USER_SET_PROTOCOL_FEATURES) {
     demand(offered, "not-negotiated", `${name} without the offer of protocol features`);
+  }
+  if (request === vu.VHOST_USER_IOTLB_MSG) {
+    const iommu = ((session.featuresAcked ?? 0n) & featureBit(VIRTIO_F_ACCESS_PLATFORM)) !== 0n;
+    demand(iommu, "not-negotiated", `${name} without VIRTIO_F_ACCESS_PLATFORM`);
   }
   if (request === vu.VHOST_USER_SET_VRING_ENABLE) {
     // Some front ends agree on protocol features and never acknowledge the bit for them.

@@ -146,7 +146,7 @@ const FRONT_END: readonly MessageRule[] = [
   row("SEND_RARP", "bits", "owned", { needs: "RARP", gate: "offered" }),
   row("NET_SET_MTU", "u64", "owned", { needs: "NET_MTU", gate: "offered" }),
   row("SET_BACKEND_REQ_FD", "none", "any", { fds: ONE_FD, needs: "BACKEND_REQ", gate: "offered" }),
-  row("IOTLB_MSG", "iotlb", "owned", { needs: "BACKEND_REQ", body: body("u64") }),
+  row("IOTLB_MSG", "iotlb", "owned", { body: body("u64") }),
   row("SET_VRING_ENDIAN", "vringState", "ring-stopped", { needs: "CROSS_ENDIAN" }),
   // An empty body says that it could not be read.
   row("GET_CONFIG", "config", "any", { needs: "CONFIG", body: { ...body("config"), sizes: upTo(SIZES.config.max) } }),
