@@ -118,7 +118,7 @@ export function bytesOf({ request, flags, payload }: Message<unknown>): Uint8Arr
 
 /** Several pieces of bytes in one. */
 export function joined(...pieces: readonly Uint8Array[]): Uint8Array {
-  return Uint8Array.from(pieces.flatMap((piece) => [...piece]));
+  return new Uint8Array(Buffer.concat(pieces));
 }
 
 /** What a fresh reader makes of one piece. */
