@@ -67,9 +67,9 @@ export function needsReply(message: Pick<Message<unknown>, "flags">): boolean {
 /**
  * Makes messages of a byte stream that comes in pieces, with file descriptors beside it.
  *
- * File descriptors come with the first byte of their message. A piece that stays within one message (`wantBytes`) leaves
- * no doubt whose they are. In a longer piece they belong to the last message that begins in it: Linux ends a read behind
- * bytes that came with descriptors, but may put bytes without any before them.
+ * File descriptors come with the first byte of their message. A piece that stays within one message (`wantBytes`)
+ * leaves no doubt whose they are. In a longer piece they belong to the last message that begins in it: Linux ends a
+ * read behind bytes that came with descriptors, but may put bytes without any before them.
  *
  * Holds one message and its descriptors at most. After a fault nothing more is read; what comes is kept for `takeFds`.
  */

@@ -31,7 +31,7 @@ export type PayloadKind =
  * - "always": with a body, asked or not, which makes the code superfluous.
  * - "conditional": with a body in postcopy migration, which the relay does not offer; else as "if-asked".
  */
-export type ReplyRule = "if-asked" | "always" | "conditional";
+type ReplyRule = "if-asked" | "always" | "conditional";
 
 /**
  * When a request is legal.
@@ -44,14 +44,7 @@ export type ReplyRule = "if-asked" | "always" | "conditional";
  * - "features": while a queue runs, nothing but VHOST_F_LOG_ALL may change.
  * - "protocol-features": while a queue runs, nothing may change.
  */
-export type LegalState =
-  | "any"
-  | "owned"
-  | "ring-stopped"
-  | "rings-stopped"
-  | "ring-same"
-  | "features"
-  | "protocol-features";
+type LegalState = "any" | "owned" | "ring-stopped" | "rings-stopped" | "ring-same" | "features" | "protocol-features";
 
 /** How many bytes and descriptors something may have, both ends included. */
 export interface Range {
@@ -60,7 +53,7 @@ export interface Range {
 }
 
 /** What the body of a reply is. */
-export interface ReplyBody {
+interface ReplyBody {
   readonly payload: PayloadKind;
   readonly sizes: Range;
   readonly fds: Range;

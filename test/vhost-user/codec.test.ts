@@ -65,7 +65,7 @@ function piecesOf({ chunks, cuts, many }: typeof stream extends fc.Arbitrary<inf
   });
 }
 
-/** Reads all pieces to the end; says which descriptors were handed in and which came out, in messages or to be closed. */
+/** Reads all pieces to the end; says which descriptors went in, and which came out in messages or to be closed. */
 function readAll(reader: MessageReader<number>, pieces: readonly Piece[]) {
   const messages: Message<number>[] = [];
   const faults = new Set<string>();
@@ -92,8 +92,9 @@ describe("MessageReader", () => {
       fc.assert(
         fc.property(stream, (made) => {
           const { messages, faults, given, got } = readAll(new MessageReader<number>(), piecesOf(made));
-          if (got.sort((a, b) => a - b).join() !== given.join()) throw new Error(`of ${given} came ${got}`);
-          if (faults.size > 1) throw new Error(`more than one fault: ${[...faults]}`);
+          if (got.sort((a, b) => a - b).join() !== given.join())
+            throw new Error(`of ${given.join()} came ${got.join()}`);
+          if (faults.size > 1) throw new Error(`more than one fault: ${[...faults].join()}`);
           for (const fault of faults) seen.add(fault);
           for (const message of messages) {
             const fault = checkMessage(message, stopped) ?? checkMessage(message, running);
