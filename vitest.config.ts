@@ -10,7 +10,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/house/**", "test/threads/**", "test/cli/**"],
+          exclude: ["test/house/**", "test/threads/**", "test/cli/**", "test/peers/*.test.ts"],
           testTimeout: 60_000,
         },
       },
@@ -23,6 +23,19 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // Guests without hardware support take all the time they get: one at a time, after everything else.
+        extends: true,
+        test: {
+          name: "peers",
+          include: ["test/peers/*.test.ts"],
+          globalSetup: "test/peers/setup.ts",
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 30_000,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -3,6 +3,7 @@ import { Command, CommanderError, type OutputConfiguration } from "commander";
 import { EXIT, exitCodeOf } from "../report/exit-codes.js";
 import { arenaCommand } from "./arena.js";
 import { benchCommand } from "./bench.js";
+import { doctorCommand } from "./doctor.js";
 import { runCommand } from "./run.js";
 import { validateCommand } from "./validate.js";
 
@@ -15,6 +16,7 @@ Examples:
   svq run --path svq/fused              one machine until Ctrl-C, with live counters
   svq validate                          the relay against bad inputs, fuzzing and faults, under oracles
   svq arena --ram 4G                    which bytes are shared, and who may touch them
+  svq doctor                            what this machine can do, and how to get what is missing
 `;
 
 /** Errors of the command line are one line, also where commander adds a hint below. */
@@ -37,7 +39,8 @@ const program = new Command("svq")
   .addCommand(benchCommand())
   .addCommand(runCommand())
   .addCommand(validateCommand())
-  .addCommand(arenaCommand());
+  .addCommand(arenaCommand())
+  .addCommand(doctorCommand());
 for (const command of program.commands) command.exitOverride().configureOutput(OUTPUT);
 
 process.stdout.on("error", endWithoutOutput);
