@@ -4,7 +4,7 @@ import { machineFacts } from "../lab/machine-facts.js";
 import { EXIT } from "../report/exit-codes.js";
 import { writeJson, writeText } from "../report/json.js";
 import { textTable, wantsColour } from "../report/table.js";
-import { checkWritable, jsonFile, noOperands } from "./options.js";
+import { checkWritable, jsonFile } from "./options.js";
 
 const TITLES = ["", "what", "found", "needed for", "how to get it"];
 
@@ -16,7 +16,6 @@ export function doctorCommand(): Command {
     .option("--json [file]", "one JSON document instead of the table")
     .addHelpText("after", "\nExamples:\n  svq doctor\n  svq doctor --probe-kvm --json\n");
   return command.action(async () => {
-    noOperands(command);
     const options = command.opts<{ probeKvm?: boolean; json?: unknown }>();
     const json = jsonFile(options.json);
     checkWritable(json);

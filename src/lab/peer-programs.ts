@@ -28,8 +28,7 @@ interface ProgramTraits {
   readonly versionArgs: readonly string[];
 }
 
-/** Programs that are looked for, by the name under which they are known here. */
-export const PROGRAMS = {
+const PROGRAMS = {
   qemu: { names: ["qemu-system-x86_64"], versionArgs: ["--version"] },
   "qemu-storage-daemon": { names: ["qemu-storage-daemon"], versionArgs: ["--version"] },
   virtiofsd: {
@@ -43,7 +42,7 @@ export const PROGRAMS = {
   browser: { names: ["chromium", "chromium-browser", "google-chrome"], versionArgs: ["--version"] },
 } as const satisfies Record<string, ProgramTraits>;
 
-/** A name of PROGRAMS. */
+/** The name under which a program is known here. */
 export type ProgramName = keyof typeof PROGRAMS;
 
 /** Finds a program in PATH and where distributions hide it; undefined when it is not installed. */

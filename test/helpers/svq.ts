@@ -26,6 +26,8 @@ export interface SvqOptions {
   readonly cwd?: string;
   /** Where stdout goes instead: a file descriptor. */
   readonly stdout?: number;
+  /** Variables of its environment that are not as usual. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Called when it has started; `folder` is its temporary folder. */
   readonly meanwhile?: (child: ChildProcess, folder: string) => Promise<void> | void;
 }
@@ -97,7 +99,7 @@ function start(args: readonly string[], folder: string, options: SvqOptions) {
   const { NODE_OPTIONS: _, ...env } = process.env;
   const child = spawn(process.execPath, [join(packageRoot(), "dist/src/cli/svq.js"), ...args], {
     cwd: options.cwd ?? folder,
-    env: { ...env, TMPDIR: folder, NO_COLOR: "1" },
+    env: { ...env, TMPDIR: folder, NO_COLOR: "1", ...options.env },
     stdio: ["ignore", options.stdout ?? "pipe", "pipe"],
     // A group of its own, so that what it starts can be found and ended.
     detached: true,

@@ -5,17 +5,25 @@
 #   npm run peers:install
 #
 # The kernel's package is unpacked, not installed, into ${SVQ_PEERS_CACHE:-${XDG_CACHE_HOME:-~/.cache}/shadowvq}/kernel
-# (about 450 MB, of which 8 MB stay). What is there already is left alone.
+# (some 400 MB while it is being unpacked; 14 MB stay). What is there already is left alone.
 set -eu
 
 cache=${SVQ_PEERS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/shadowvq}
 
-# program:package; virtiofsd lies outside of PATH.
+# program:package
 missing=
 for pair in qemu-system-x86_64:qemu-system-x86 qemu-storage-daemon:qemu-system-common busybox:busybox-static \
   cc:gcc /usr/include/string.h:libc6-dev; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || [ -e "${pair%%:*}" ] || missing="$missing ${pair#*:}"
 done
+# Outside of PATH, and in newer releases in a package of its own.
+if ! command -v virtiofsd >/dev/null && [ ! -e /usr/lib/qemu/virtiofsd ] && [ ! -e /usr/libexec/virtiofsd ]; then
+  if [ -n "$(apt-cache madison virtiofsd 2>/dev/null)" ]; then
+    missing="$missing virtiofsd"
+  else
+    missing="$missing qemu-system-common"
+  fi
+fi
 have_kernel=
 for image in "$cache"/kernel/boot/vmlinuz-*; do
   if [ -e "$image" ]; then have_kernel=$image; fi

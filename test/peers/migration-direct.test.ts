@@ -1,23 +1,24 @@
 /** Migration between two guests on one image with nothing between: the device's back end keeps the dirty log itself. */
-import { closeSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { leaveEvidence } from "./helpers/evidence.js";
 import { migrate } from "./helpers/migration.js";
-import { numberedPages } from "./helpers/pattern.js";
+import { numberedPages, writeStopWord } from "./helpers/pattern.js";
 import { GUEST, skipReason, versionsOf } from "./helpers/peers.js";
 import { QemuGuest } from "./helpers/qemu-guest.js";
 import { peerScope } from "./helpers/scope.js";
 import { startStorageDaemon } from "./helpers/storage-daemon.js";
 
 const PAGE_BYTES = 4096;
+/** 32 MiB for a round, and the pages by which rounds are shifted. */
+const DISK_BYTES = 33 * 2 ** 20;
 
 test("no page that the device wrote is left behind by a migration of few rounds", async (ctx) => {
   const why = skipReason(...GUEST, "qemu-storage-daemon");
   if (why !== undefined) return ctx.skip(why);
   const scope = peerScope();
   const image = scope.path("disk.img");
-  const diskBytes = 33 * 2 ** 20;
-  writeFileSync(image, numberedPages(diskBytes));
+  writeFileSync(image, numberedPages(DISK_BYTES));
   const here = await startStorageDaemon(scope, { image, name: "qsd-here", locking: false });
   const there = await startStorageDaemon(scope, { image, name: "qsd-there", locking: false });
   const common = { test: "migtest,60,32", deadlineMs: 90_000 };
@@ -32,7 +33,7 @@ test("no page that the device wrote is left behind by a migration of few rounds"
   const report = await migrate(scope, source, destination);
   await source.quit();
   await destination.says(/^PROGRESS /m, 20_000);
-  stop(image, diskBytes);
+  writeStopWord(image);
   const result = await destination.result();
   expect(result).toMatchObject({ ok: "1", stale: "0", stopped: "1" });
   leaveEvidence({ peers: versionsOf("qemu", "qemu-storage-daemon", "kernel"), figures: { ...report, ...result } });
@@ -43,10 +44,10 @@ test("the checker counts pages that hold what an earlier round read", async (ctx
   if (why !== undefined) return ctx.skip(why);
   const scope = peerScope();
   const image = scope.path("disk.img");
-  const disk = numberedPages(33 * 2 ** 20);
+  const disk = numberedPages(DISK_BYTES);
   for (const page of [200, 5000, 8000]) disk.writeUInt32LE(page - 4, page * PAGE_BYTES);
   writeFileSync(image, disk);
-  stop(image, disk.length);
+  writeStopWord(image);
   const { socket } = await startStorageDaemon(scope, { image });
   const guest = await QemuGuest.start(scope, { test: "migtest,20,32", disks: [{ socket }] });
   const result = await guest.result();
@@ -56,9 +57,3 @@ test("the checker counts pages that hold what an earlier round read", async (ctx
     control: { name: "three stale pages", failed_as_expected: true },
   });
 });
-
-function stop(image: string, diskBytes: number): void {
-  const fd = openSync(image, "r+");
-  writeSync(fd, "STOP", diskBytes - PAGE_BYTES);
-  closeSync(fd);
-}

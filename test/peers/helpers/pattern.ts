@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 
 const PAGE_BYTES = 4096;
 
@@ -15,6 +16,13 @@ export function numberedPages(bytes: number): Buffer {
   const disk = Buffer.alloc(bytes);
   for (let page = 0; page < bytes / PAGE_BYTES - 1; page++) disk.writeUInt32LE(page, page * PAGE_BYTES);
   return disk;
+}
+
+/** Tells `load` or `migtest` on this image to end. */
+export function writeStopWord(image: string): void {
+  const fd = openSync(image, "r+");
+  writeSync(fd, "STOP", fstatSync(fd).size - PAGE_BYTES);
+  closeSync(fd);
 }
 
 /** The md5 of bytes, in hexadecimal digits. */

@@ -5,7 +5,7 @@ import { QmpClient } from "./qmp-client.js";
 import type { Ending, PeerProcess, PeerScope } from "./scope.js";
 
 /** A disk behind a vhost-user socket. */
-export interface GuestDisk {
+interface GuestDisk {
   readonly socket: string;
   readonly queues?: number;
   /** Seconds between attempts to connect again after the back end has gone; never, when absent. */
@@ -116,12 +116,18 @@ function kernelArguments(test: string): string[] {
 }
 
 function diskArguments({ socket, queues = 1, reconnectSeconds }: GuestDisk, index: number): string[] {
-  const reconnect = reconnectSeconds === undefined ? "" : `,reconnect=${reconnectSeconds}`;
+  const reconnect = reconnectSeconds === undefined ? "" : `,${reconnectOption(reconnectSeconds)}`;
   return [
     // Boot index 0 is the kernel's.
     ...["-chardev", `socket,id=disk${index},path=${socket}${reconnect}`],
     ...["-device", `vhost-user-blk-pci,chardev=disk${index},num-queues=${queues},bootindex=${index + 1}`],
   ];
+}
+
+/** QEMU 9.2 renamed the option. */
+function reconnectOption(seconds: number): string {
+  const [major = 0, minor = 0] = needed("qemu").version.split(".").map(Number);
+  return major > 9 || (major === 9 && minor >= 2) ? `reconnect-ms=${seconds * 1000}` : `reconnect=${seconds}`;
 }
 
 function shareArguments(socket: string): string[] {

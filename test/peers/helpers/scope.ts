@@ -162,7 +162,10 @@ export class PeerProcess {
   story(): string {
     const end = this.#ending === undefined ? "runs" : `ended with ${JSON.stringify(this.#ending)}`;
     const late = this.#late ? ", killed at its deadline" : "";
-    const said = [this.#stdout, this.#stderr].map((text) => text.trimEnd().split("\n").slice(-60).join("\n"));
-    return `--- ${this.name} (${this.pid}) ${end}${late}\n${this.#child.spawnargs.join(" ")}\n${said.join("\n--- stderr\n")}`;
+    const [said, complained] = [this.#stdout, this.#stderr].map((text) =>
+      text.trimEnd().split("\n").slice(-60).join("\n"),
+    );
+    const command = this.#child.spawnargs.join(" ");
+    return [`--- ${this.name} (${this.pid}) ${end}${late}`, command, said, "--- stderr", complained].join("\n");
   }
 }

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { needed } from "./peers.js";
 import type { PeerProcess, PeerScope } from "./scope.js";
 
-/** Starts virtiofsd over a folder and returns when its socket is there; needs root, since it changes its root folder. */
+/** Starts virtiofsd over a folder and returns when its socket is there; needs root, for it changes its root folder. */
 export async function startVirtiofsDaemon(
   scope: PeerScope,
   folder: string,
