@@ -1,36 +1,24 @@
 /** Guests on qemu-storage-daemon with nothing between: what the same tests through the relay are compared with. */
 import { randomBytes } from "node:crypto";
-import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { BOOT_SECTOR_EXIT_CODE, bootDisk } from "./helpers/boot-sector.js";
+import { diskImage, md5, patternBytes, writeStopWord } from "./helpers/disk-images.js";
 import { leaveEvidence } from "./helpers/evidence.js";
-import { md5, patternBytes, writeStopWord } from "./helpers/pattern.js";
 import { GUEST, skipReason, versionsOf } from "./helpers/peers.js";
 import { QemuGuest } from "./helpers/qemu-guest.js";
-import { type PeerScope, peerScope } from "./helpers/scope.js";
+import { peerScope } from "./helpers/scope.js";
 import { startStorageDaemon } from "./helpers/storage-daemon.js";
 import { VHOST_F_LOG_ALL } from "./helpers/vhost-user-probe.js";
 
 const WHY = skipReason(...GUEST, "qemu-storage-daemon");
 const MIB = 2 ** 20;
 
-function imageOf(scope: PeerScope, content: Uint8Array): string {
-  const image = scope.path("disk.img");
-  writeFileSync(image, content);
-  return image;
-}
-
-function emptyImage(scope: PeerScope, bytes: number): string {
-  const image = imageOf(scope, new Uint8Array());
-  truncateSync(image, bytes);
-  return image;
-}
-
 test("a guest reads what the image holds, across the hole below 4 GiB as well", async (ctx) => {
   if (WHY !== undefined) return ctx.skip(WHY);
   const scope = peerScope();
   const content = randomBytes(MIB);
-  const { socket, features } = await startStorageDaemon(scope, { image: imageOf(scope, content) });
+  const { socket, features } = await startStorageDaemon(scope, { image: diskImage(scope, content) });
   expect(features & VHOST_F_LOG_ALL).toBe(VHOST_F_LOG_ALL);
   const guest = await QemuGuest.start(scope, {
     test: `dd,${MIB}`,
@@ -52,7 +40,7 @@ test("the comparison sees one changed byte", async (ctx) => {
   const content = randomBytes(MIB);
   const expected = md5(content);
   content[MIB - 1]! ^= 1;
-  const { socket } = await startStorageDaemon(scope, { image: imageOf(scope, content) });
+  const { socket } = await startStorageDaemon(scope, { image: diskImage(scope, content) });
   const guest = await QemuGuest.start(scope, { test: `dd,${MIB}`, disks: [{ socket }] });
   expect((await guest.result())["md5"]).not.toBe(expected);
 });
@@ -60,7 +48,7 @@ test("the comparison sees one changed byte", async (ctx) => {
 test("a guest's writes of mixed sizes are in the image, with two queues", async (ctx) => {
   if (WHY !== undefined) return ctx.skip(WHY);
   const scope = peerScope();
-  const image = emptyImage(scope, 32 * MIB);
+  const image = diskImage(scope, 32 * MIB);
   const { socket } = await startStorageDaemon(scope, { image, queues: 2 });
   const guest = await QemuGuest.start(scope, { test: "verify,32,7", disks: [{ socket, queues: 2 }], cpus: 2 });
   expect(await guest.result()).toMatchObject({ ok: "1", bad_words: "0", bytes: String(32 * MIB) });
@@ -72,7 +60,7 @@ test("a guest's writes of mixed sizes are in the image, with two queues", async 
 test("a guest makes a file system on the disk, and runs a program from it", async (ctx) => {
   if (WHY !== undefined) return ctx.skip(WHY);
   const scope = peerScope();
-  const { socket } = await startStorageDaemon(scope, { image: emptyImage(scope, 64 * MIB) });
+  const { socket } = await startStorageDaemon(scope, { image: diskImage(scope, 64 * MIB) });
   const guest = await QemuGuest.start(scope, { test: "mountroot", disks: [{ socket }] });
   const result = await guest.result();
   expect(result).toMatchObject({ ok: "1", read: result["written"] });
@@ -81,9 +69,9 @@ test("a guest makes a file system on the disk, and runs a program from it", asyn
 test("a guest under load checks what it reads until the host ends it", async (ctx) => {
   if (WHY !== undefined) return ctx.skip(WHY);
   const scope = peerScope();
-  const image = emptyImage(scope, 32 * MIB);
+  const image = diskImage(scope, 32 * MIB);
   const { socket } = await startStorageDaemon(scope, { image });
-  const guest = await QemuGuest.start(scope, { test: "load,60,5", disks: [{ socket, reconnectSeconds: 1 }] });
+  const guest = await QemuGuest.start(scope, { test: "load,600,5", disks: [{ socket, reconnectSeconds: 1 }] });
   await guest.says(/^PROGRESS reads=[1-9]/m);
   writeStopWord(image);
   const result = await guest.result();
@@ -95,7 +83,7 @@ test("a guest under load checks what it reads until the host ends it", async (ct
 test("firmware boots from the disk", async (ctx) => {
   if (WHY !== undefined) return ctx.skip(WHY);
   const scope = peerScope();
-  const image = imageOf(scope, bootDisk("first sector\r\n", "second sector\r\n"));
+  const image = diskImage(scope, bootDisk("first sector\r\n", "second sector\r\n"));
   const { socket } = await startStorageDaemon(scope, { image });
   const guest = await QemuGuest.start(scope, { disks: [{ socket }] });
   expect(await guest.process.ended).toEqual({ code: BOOT_SECTOR_EXIT_CODE, signal: null });

@@ -17,18 +17,15 @@ for pair in qemu-system-x86_64:qemu-system-x86 qemu-storage-daemon:qemu-system-c
   command -v "${pair%%:*}" >/dev/null 2>&1 || [ -e "${pair%%:*}" ] || missing="$missing ${pair#*:}"
 done
 # Outside of PATH, and in newer releases in a package of its own.
-if ! command -v virtiofsd >/dev/null && [ ! -e /usr/lib/qemu/virtiofsd ] && [ ! -e /usr/libexec/virtiofsd ]; then
-  if [ -n "$(apt-cache madison virtiofsd 2>/dev/null)" ]; then
-    missing="$missing virtiofsd"
-  else
-    missing="$missing qemu-system-common"
-  fi
-fi
+have_virtiofsd=
+for program in "$(command -v virtiofsd || true)" /usr/lib/qemu/virtiofsd /usr/libexec/virtiofsd; do
+  if [ -x "$program" ]; then have_virtiofsd=$program; fi
+done
 have_kernel=
 for image in "$cache"/kernel/boot/vmlinuz-*; do
   if [ -e "$image" ]; then have_kernel=$image; fi
 done
-if [ -z "$missing" ] && [ -n "$have_kernel" ]; then
+if [ -z "$missing" ] && [ -n "$have_virtiofsd" ] && [ -n "$have_kernel" ]; then
   echo "peers: all there, kernel $have_kernel"
   exit 0
 fi
@@ -42,6 +39,9 @@ if [ "$(id -u)" != 0 ]; then
   exit 1
 fi
 apt-get update -qq
+if [ -z "$have_virtiofsd" ]; then
+  if [ -n "$(apt-cache madison virtiofsd)" ]; then missing="$missing virtiofsd"; else missing="$missing qemu-system-common"; fi
+fi
 if [ -n "$missing" ]; then
   echo "peers: installing$missing"
   # shellcheck disable=SC2086
@@ -56,9 +56,8 @@ if [ -z "$have_kernel" ]; then
   }
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
-  # apt drops its privileges for the download and has to be able to write here.
-  chmod 755 "$scratch"
   echo "peers: unpacking $package"
+  # As root, since the user that apt downloads as cannot write here.
   (cd "$scratch" && apt-get download -qq -o APT::Sandbox::User=root "$package" && dpkg -x ./*.deb tree)
   mkdir -p "$cache"
   rm -rf "$cache/kernel.new" "$cache/kernel"

@@ -81,7 +81,7 @@ static inline uint32_t mixed(uint32_t x)
 	return x ^ x >> 16;
 }
 
-/* Word number `index` of a disk under a seed; helpers/pattern.ts has the same. */
+/* Word number `index` of a disk under a seed; helpers/disk-images.ts has the same. */
 static inline uint32_t pattern(uint32_t index, uint32_t seed)
 {
 	return mixed(index ^ mixed(seed));

@@ -40,7 +40,7 @@ export async function migrate(
   destination: QemuGuest,
   options: MigrationOptions = {},
 ): Promise<MigrationReport> {
-  const { maxBandwidthBytes = 100 * 2 ** 20, downtimeLimitMs = 2_000, deadlineMs = 45_000 } = options;
+  const { maxBandwidthBytes = 100 * 2 ** 20, downtimeLimitMs = 2_000, deadlineMs = 90_000 } = options;
   const uri = `unix:${scope.path("migration.sock")}`;
   await destination.qmp.execute("migrate-incoming", { uri });
   await source.qmp.execute("migrate-set-parameters", {
@@ -49,7 +49,7 @@ export async function migrate(
   });
   await source.qmp.execute("migrate", { uri });
   const end = await finished(source, deadlineMs);
-  await destination.qmp.event("RESUME", 10_000);
+  await destination.qmp.event("RESUME", 60_000);
   return {
     totalMs: end["total-time"] ?? 0,
     downtimeMs: end.downtime ?? 0,
@@ -60,7 +60,7 @@ export async function migrate(
 
 async function finished({ qmp }: QemuGuest, deadlineMs: number): Promise<Progress> {
   let progress: Progress = {};
-  for (let waited = 0; waited < deadlineMs; waited += 100) {
+  for (const end = Date.now() + deadlineMs; Date.now() < end; ) {
     progress = await qmp.execute<Progress>("query-migrate");
     if (progress.status === "completed") return progress;
     if (progress.status === "failed" || progress.status === "cancelled") {

@@ -19,7 +19,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-const COMMAND_TIMEOUT_MS = 20_000;
+const COMMAND_TIMEOUT_MS = 60_000;
 
 /** A connection to QEMU's monitor (QMP): commands one by one, and the events so far. */
 export class QmpClient {
@@ -37,7 +37,7 @@ export class QmpClient {
   }
 
   /** Connects, as soon as the socket is there, and negotiates; throws when that takes longer than `timeoutMs`. */
-  static async connect(path: string, timeoutMs = 10_000): Promise<QmpClient> {
+  static async connect(path: string, timeoutMs = 30_000): Promise<QmpClient> {
     const client = new QmpClient(await connected(path, timeoutMs));
     await client.execute("qmp_capabilities");
     return client;

@@ -25,7 +25,7 @@ export interface StorageDaemon {
 
 /** Starts qemu-storage-daemon with one vhost-user-blk export, and returns when the back end answers. */
 export async function startStorageDaemon(scope: PeerScope, options: StorageDaemonOptions): Promise<StorageDaemon> {
-  const { image, name = "qsd", queues = 1, locking = true, deadlineMs = 120_000 } = options;
+  const { image, name = "qsd", queues = 1, locking = true, deadlineMs = 300_000 } = options;
   const socket = scope.path(`${name}.sock`);
   // Written after the exports are there.
   const ready = scope.path(`${name}.pid`);
@@ -40,6 +40,6 @@ export async function startStorageDaemon(scope: PeerScope, options: StorageDaemo
     ],
     deadlineMs,
   );
-  await process.until(() => existsSync(ready) || undefined, 10_000, "its pid file");
+  await process.until(() => existsSync(ready) || undefined, 30_000, "its pid file");
   return { process, socket, features: await askFeatures(socket) };
 }

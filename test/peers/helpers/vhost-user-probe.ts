@@ -13,7 +13,7 @@ export const VHOST_F_LOG_ALL = 1n << 26n;
  *
  * One message without file descriptors, so that an ordinary socket will do.
  */
-export function askFeatures(socketPath: string, timeoutMs = 5_000): Promise<bigint> {
+export function askFeatures(socketPath: string, timeoutMs = 20_000): Promise<bigint> {
   const request = Buffer.alloc(HEADER_BYTES);
   request.writeUInt32LE(VHOST_USER_GET_FEATURES, 0);
   request.writeUInt32LE(VERSION, 4);

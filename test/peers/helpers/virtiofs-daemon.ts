@@ -13,9 +13,9 @@ export async function startVirtiofsDaemon(
     name,
     needed("virtiofsd").path,
     [`--socket-path=${socket}`, "-o", `source=${folder}`, "-o", "sandbox=chroot", "-f"],
-    120_000,
+    300_000,
   );
   // It serves one connection and then ends, so it cannot be asked.
-  await process.until(() => existsSync(socket) || undefined, 10_000, "its socket");
+  await process.until(() => existsSync(socket) || undefined, 30_000, "its socket");
   return { process, socket };
 }

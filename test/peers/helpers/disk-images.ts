@@ -1,7 +1,18 @@
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import type { PeerScope } from "./scope.js";
 
 const PAGE_BYTES = 4096;
+
+/** Makes an image in the scope's folder: these bytes, or so many of zero, of which none takes room yet. */
+export function diskImage(scope: PeerScope, content: Uint8Array | number, name = "disk.img"): string {
+  const path = scope.path(name);
+  const fd = openSync(path, "wx");
+  if (typeof content === "number") ftruncateSync(fd, content);
+  else writeSync(fd, content);
+  closeSync(fd);
+  return path;
+}
 
 /** What `verify` in the guest writes: `bytes` of pattern words under a seed; guest/disk.h has the same. */
 export function patternBytes(bytes: number, seed: number): Buffer {
