@@ -133,7 +133,7 @@ function koffiCheck(): DoctorCheck {
     found: status === 0 ? stdout.trim() : failure,
     needed_for: "vhost-user sockets and memory of real peers",
     required: false,
-    install: "npm install koffi",
+    install: "npm ci",
   });
 }
 
