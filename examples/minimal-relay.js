@@ -41,6 +41,34 @@ export class MinimalRelay {
     // The next chain waits in the guest's ring: for room, or, when it is to be refused, for those before it.
     this.holding = false;
     this.armed = true;
+    // Heads that a relay before this one had in flight, and that are to be forwarded again.
+    this.again = [];
+    // Heads forwarded and returned, of which the other side was not told yet.
+    this.forwarding = [];
+    this.returning = [];
+    Object.assign(this, parts.saved);
+  }
+
+  /** Everything but the parts: another relay goes on from it. */
+  save() {
+    const { parts: _, ...state } = this;
+    return state;
+  }
+
+  /** In the place of a relay that died: nobody knows what of its work was marked, told and seen. */
+  recover() {
+    const { guest, record, markUsedEntries, markEventWord, callGuest } = this.parts;
+    this.guestUsed = guest.usedMemory.observe16(guest.used + IDX);
+    markUsedEntries(u16(this.guestUsed - guest.num), this.guestUsed);
+    markEventWord();
+    this.again = [...record.recover(this.guestUsed)];
+    for (const head of this.again) {
+      const walked = this.walk(head);
+      if (typeof walked !== "string") this.markWritten(walked);
+    }
+    callGuest();
+    // What the guest offered before is used or to be forwarded again: those stand in for the entries in between.
+    this.lastAvail = this.guestUsed;
   }
 
   step() {
@@ -73,6 +101,11 @@ export class MinimalRelay {
     else guest.usedMemory.publish16(guest.used, 0);
     guest.usedMemory.fence();
     markEventWord();
+    return this.nothingCame();
+  }
+
+  /** The second look: at what was offered and is not taken, whenever it came. */
+  nothingCame() {
     return this.availWaiting() === 0;
   }
 
@@ -114,6 +147,7 @@ export class MinimalRelay {
 
   /** The guest's next head, read once. */
   nextHead() {
+    if (this.again.length > 0) return this.again[0];
     const { guest } = this.parts;
     return guest.availMemory.read16(guest.avail + ENTRIES + 2 * (this.lastAvail & (guest.num - 1)));
   }
@@ -189,13 +223,21 @@ export class MinimalRelay {
     shadow.availMemory.write16(shadow.avail + ENTRIES + 2 * (this.shadowAvail & (shadow.num - 1)), first);
     this.chains.set(first, { head, slots, writable });
     this.heads.add(head);
+    this.forwarding.push(head);
     this.shadowAvail = u16(this.shadowAvail + 1);
+    this.took();
+  }
+
+  took() {
+    this.again.shift();
     this.lastAvail = u16(this.lastAvail + 1);
   }
 
   publishAvail(before) {
-    const { shadow, eventIdx, kickDevice } = this.parts;
+    const { shadow, record, eventIdx, kickDevice } = this.parts;
     if (this.shadowAvail === before) return false;
+    record?.forwarding(this.forwarding);
+    this.forwarding = [];
     shadow.availMemory.publish16(shadow.avail + IDX, this.shadowAvail);
     shadow.availMemory.fence();
     const wish = shadow.usedMemory.observe16(shadow.used + (eventIdx ? ENTRIES + 8 * shadow.num : 0));
@@ -210,7 +252,7 @@ export class MinimalRelay {
     this.holding = this.chains.size > 0;
     if (this.holding) return false;
     const before = this.guestUsed;
-    this.lastAvail = u16(this.lastAvail + 1);
+    this.took();
     this.use(head, 0);
     this.publishUsed(before);
     return true;
@@ -260,13 +302,17 @@ export class MinimalRelay {
     const at = guest.used + ENTRIES + 8 * (this.guestUsed & (guest.num - 1));
     guest.usedMemory.write32(at, head);
     guest.usedMemory.write32(at + 4, length);
+    this.returning.push(head);
     this.guestUsed = u16(this.guestUsed + 1);
   }
 
   publishUsed(before) {
-    const { guest, eventIdx, callGuest, markUsedEntries } = this.parts;
+    const { guest, record, eventIdx, callGuest, markUsedEntries } = this.parts;
     if (this.guestUsed === before) return;
+    record?.returning(this.returning);
     guest.usedMemory.publish16(guest.used + IDX, this.guestUsed);
+    record?.returned(this.returning, this.guestUsed);
+    this.returning = [];
     guest.usedMemory.fence();
     markUsedEntries(before, this.guestUsed);
     const wish = guest.availMemory.observe16(guest.avail + (eventIdx ? ENTRIES + 2 * guest.num : 0));

@@ -109,6 +109,26 @@ export interface RelayParts {
   readonly outcomeOf: (reason: FaultName) => "quarantine" | "break-queue";
   /** Gives the queue up; never returns. */
   readonly fault: (reason: BreakingFault) => never;
+
+  /** What save() of another relay gave: go on from there. Only for a relay that has save(). */
+  readonly saved?: unknown;
+  /** Where to keep which heads are in flight. Only for a relay that has recover(), and not in every run. */
+  readonly record?: InflightRecord;
+}
+
+/**
+ * Which heads of the guest's ring are in flight, in memory that outlives a relay that dies (vhost-user, Inflight I/O
+ * tracking). Each call stores to that memory; you may die before and after each of these stores.
+ */
+export interface InflightRecord {
+  /** Before you publish the shadow ring's available index: these heads become visible to the device. */
+  forwarding(heads: readonly number[]): void;
+  /** Before you publish the guest's used index: these heads are returned by it, all at once. */
+  returning(heads: readonly number[]): void;
+  /** After that: the guest's used index is `usedIdx` and shows them. */
+  returned(heads: readonly number[], usedIdx: number): void;
+  /** In recover(), with the used index that stands in the guest's ring: the heads in flight, in their old order. */
+  recover(usedIdx: number): readonly number[];
 }
 
 /** A relay: one queue, both directions. */
@@ -121,6 +141,18 @@ export interface Relay {
   abandon(): void;
   /** Where the descriptors of the shadow ring are; checked against what can be seen, when you offer it. */
   accounting?(): { readonly size: number; readonly free: number; readonly inFlight: number };
+
+  /**
+   * All that you remember between two turns, as data that structuredClone() can copy. Offer it, and make a relay from
+   * `parts.saved`, and every order of accesses is explored; else only as many as there is time for.
+   */
+  save?(): unknown;
+  /**
+   * You take the place of a relay that died, whose device was reset and whose shadow ring is clear: called once, before
+   * the first step. Mark what it may have left unmarked, call the guest, and forward again what `parts.record` has in
+   * flight. Offer it, and your relay is killed before and after each of its stores.
+   */
+  recover?(): void;
 }
 
 /** What a relay module exports. It is called for each run, and touches no shared bytes before the first step. */

@@ -132,13 +132,13 @@ async function validate(options: Options): Promise<number> {
 }
 
 /** Options that say what is done to the shipping relay. */
-const NOT_WITH_RELAY = ["fault", "for", "rows", "corpus", "explore", "only", "twin", "mutants", ...PARTS] as const;
+const NOT_WITH_RELAY = ["fault", "for", "rows", "corpus", "only", "twin", "mutants", ...PARTS] as const;
 
 function ownRelay(path: string, options: Options, json: string | undefined): Promise<number> {
   const surplus = NOT_WITH_RELAY.find((name) => options[name] !== undefined);
   if (surplus !== undefined) throw new UsageError(`--relay does not go with --${surplus}`);
-  const { seed, profile, replay } = options;
-  return validateOwnRelay(path, { seed, profile, json, ...(replay === undefined ? {} : { replay }) });
+  const { seed, profile, explore, replay } = options;
+  return validateOwnRelay(path, { seed, profile, json, explore, replay });
 }
 
 /** Refuses a corpus that cannot be read and written, before time is spent on it; throws UsageError. */

@@ -2,10 +2,11 @@
 import { expect, test } from "vitest";
 import type * as shown from "../../examples/relay-interface.js";
 import type { SharedMemory } from "../../src/memory/shared-memory.js";
+import type { InflightRecord } from "../../src/relay/inflight-record.js";
 import type { ShadowVirtqueue } from "../../src/relay/shadow-virtqueue.js";
 import { type FaultReason, PEER_FAULTS } from "../../src/ring/peer-fault.js";
 import type { VringAreas } from "../../src/ring/vring-areas.js";
-import type { CreateRelay, OwnParts, OwnRelay } from "../../src/validate/own-relay/interface.js";
+import type { CreateRelay, OwnParts, OwnRecord, OwnRelay } from "../../src/validate/own-relay/interface.js";
 import type { RelayUnderTest } from "../../src/validate/rig/rig.js";
 
 /** Compiles only where `A` can stand for `B`. */
@@ -22,6 +23,11 @@ type Agreed = [
   ring: StandsFor<VringAreas, shown.Ring>,
   // What a module exports is what is called, though it sees less of its parts than there is.
   create: StandsFor<shown.CreateRelay, CreateRelay>,
+  record: StandsFor<InflightRecord, shown.InflightRecord>,
+  ownRecord: StandsFor<OwnRecord, shown.InflightRecord>,
+  shownRecord: StandsFor<shown.InflightRecord, OwnRecord>,
+  relayNames: StandsFor<keyof OwnRelay, keyof shown.Relay>,
+  shownRelayNames: StandsFor<keyof shown.Relay, keyof OwnRelay>,
   faults: StandsFor<shown.FaultName, FaultReason>,
   partNames: StandsFor<keyof OwnParts, keyof shown.RelayParts>,
   shownNames: StandsFor<keyof shown.RelayParts, keyof OwnParts>,

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { validateOwnRelay } from "../../src/cli/own-relay.js";
-import { replayOwnRelay, runOwnRelay } from "../../src/validate/own-relay/own-relay.js";
+import { readFinding } from "../../src/validate/own-relay/finding.js";
+import { repeatOwnRelay, replayOwnRelay, runOwnRelay } from "../../src/validate/own-relay/own-relay.js";
 import type { OwnReport } from "../../src/validate/own-relay/own-report.js";
 import { readTraceFile } from "../../src/validate/trace/trace-file.js";
 import { packageRoot, workerUrl } from "../../src/workers/worker-url.js";
@@ -12,10 +13,10 @@ import { packageRoot, workerUrl } from "../../src/workers/worker-url.js";
 const FOLDER = mkdtempSync(join(tmpdir(), "test-relay-"));
 afterAll(() => rmSync(FOLDER, { recursive: true, force: true }));
 
-async function validated(path: string): Promise<OwnReport> {
+async function validated(path: string, only?: "rig" | "explore"): Promise<OwnReport> {
   // Refuses a build older than its sources.
   workerUrl("driver");
-  return runOwnRelay(path, { seed: 1, profile: "quick", folder: FOLDER });
+  return runOwnRelay(path, { seed: 1, profile: "quick", only, folder: FOLDER });
 }
 
 function example(name: string): string {
@@ -30,13 +31,18 @@ function written(text: string): string {
 }
 written.count = 0;
 
-test("the minimal relay holds everything", { timeout: 120_000 }, async () => {
+test("the minimal relay holds everything", { timeout: 300_000 }, async () => {
   const report = await validated(example("minimal-relay"));
   expect(report).toMatchObject({ schema: "shadowvq.validate-relay/1", problem: null, verdict: "ok" });
   expect(report.oracles.map(({ id, held }) => `${id} ${held}`)).toEqual(
     Array.from({ length: 9 }, (_, i) => `O${i + 1} true`),
   );
   expect(report.invariants.every(({ held }) => held === true)).toBe(true);
+  const { explorer, crash_points, explorations } = report.coverage!;
+  expect(explorer).toBe("every order");
+  expect(crash_points).toMatch(/^(\d{5}) of \1$/);
+  expect(new Set(explorations.map(({ memory, ring, event_idx }) => `${memory} ${ring} ${event_idx}`)).size).toBe(12);
+  expect(explorations.every(({ complete, requests }) => complete && requests === 2)).toBe(true);
 });
 
 test.each([
@@ -44,7 +50,7 @@ test.each([
   ["broken-wrong-length", "O3", 39],
   ["broken-reads-twice", "O8", 37],
 ])("%s breaks %s, and nothing else", { timeout: 120_000 }, async (name, oracle, invariant) => {
-  const { oracles, invariants, verdict } = await validated(example(name));
+  const { oracles, invariants, verdict } = await validated(example(name), "rig");
   expect(verdict).toBe("broken");
   expect(oracles.filter(({ held }) => held !== true).map(({ id }) => id)).toEqual([oracle]);
   expect(invariants.filter(({ held }) => held !== true).map(({ number }) => number)).toEqual([invariant]);
@@ -57,6 +63,59 @@ test.each([
   expect((await replayOwnRelay(example(name), recorded)).again).toMatchObject({ same: true, violation: { oracle } });
   expect((await replayOwnRelay(example("minimal-relay"), recorded)).again.violation).toBeUndefined();
   expect(trace!.at(-1)).toMatchObject({ step, guest: [expect.any(Number), expect.any(Number), expect.any(Number)] });
+});
+
+test.each([
+  ["broken-looks-away", "O5", 25, /^explorer, sc, ring of 1, /],
+  ["broken-strikes-out-early", "O3", 7, /^crash point, 1 × direct, .* killed after its store \d+$/],
+])("%s breaks %s, and no program shows it", { timeout: 300_000 }, async (name, oracle, invariant, place) => {
+  expect((await validated(example(name), "rig")).verdict).toBe("ok");
+  const { oracles, verdict } = await validated(example(name), "explore");
+  expect(verdict).toBe("broken");
+  expect(oracles.filter(({ held }) => held !== true).map(({ id }) => id)).toEqual([oracle]);
+  const { where, replay, step, trace, invariant: number } = oracles.find(({ id }) => id === oracle)!;
+  expect(number).toBe(invariant);
+  expect(where).toMatch(place);
+  expect(trace!.at(-1)).toMatchObject({ step, guest: [expect.any(Number), expect.any(Number), expect.any(Number)] });
+  // The same module fails in the same way, and the correct one does not.
+  const finding = readFinding(replay!)!;
+  expect(await repeatOwnRelay(example(name), finding)).toMatchObject({ id: oracle, what: finding.what });
+  expect(await repeatOwnRelay(example("minimal-relay"), finding)).toBeUndefined();
+});
+
+/** The minimal relay without what it offers beyond the interface, and with a passage of it replaced. */
+function without(passage: string, instead: string): string {
+  const source = readFileSync(example("minimal-relay"), "utf8");
+  expect(source).toContain(passage);
+  const bare = source.replaceAll("  save() {", "  doNotSave() {").replaceAll("  recover() {", "  doNotRecover() {");
+  return written(bare.replace(passage, instead));
+}
+
+test("a relay that offers neither is run in random orders: a missing fence is found", {
+  timeout: 300_000,
+}, async () => {
+  const file = without("    shadow.availMemory.fence();\n    const wish", "    const wish");
+  const { oracles, coverage, verdict } = await validated(file, "explore");
+  expect(verdict).toBe("broken");
+  expect(oracles.filter(({ held }) => held !== true)).toMatchObject([
+    { id: "O5", where: expect.stringMatching(/^explorer, tso/), seed: 1 },
+  ]);
+  expect(coverage).toMatchObject({
+    explorer: expect.stringMatching(/^\d+ random orders: the relay has no save\(\)$/),
+    crash_points: "not offered: the relay has no recover()",
+  });
+  // Where no store waits, nothing shows.
+  const { explorations } = coverage!;
+  expect(explorations.every(({ complete, states }) => !complete && states === null)).toBe(true);
+  expect(explorations.every(({ memory, orders }) => memory !== "sc" || orders === 500)).toBe(true);
+});
+
+test("a save() that leaves something out is named", { timeout: 120_000 }, async () => {
+  const file = written(`import { MinimalRelay } from MINIMAL;
+    class Forgets extends MinimalRelay { save() { const { lastUsed, ...rest } = super.save(); return rest; } }
+    export const createRelay = (parts) => new Forgets(parts);`);
+  const { oracles } = await validated(file, "explore");
+  expect(oracles.filter(({ held }) => held === false).length).toBeGreaterThan(0);
 });
 
 test.concurrent.each([
@@ -103,7 +162,7 @@ test("a relay that keeps something of each request leaks", { timeout: 120_000 },
       use(head, length) { this.kept.push(new Array(64).fill(length)); super.use(head, length); }
     }
     export const createRelay = (parts) => new Keeps(parts);`);
-  const { oracles } = await validated(file);
+  const { oracles } = await validated(file, "rig");
   expect(oracles.filter(({ held }) => held !== true)).toMatchObject([
     { id: "O7", what: expect.stringMatching(/^it leaks: /) },
   ]);

@@ -8,8 +8,10 @@ import { NaiveGuest } from "../rig/naive-guest.js";
 import { type RelayUnderTest, relayParts } from "../rig/relay-under-test.js";
 import { WatchedMemory } from "../rig/watched-memory.js";
 import { SPACE, World } from "../rig/world.js";
+import type { TimelineStep } from "../trace/timeline.js";
 import { CrashJudge, Killed, RECORD_SPACE } from "./crash-judge.js";
 import type { CrashRelays } from "./crash-relays.js";
+import { CrashStory } from "./crash-story.js";
 import { type CrashPoint, elementsOf, type Scenario, STEPS, type Step, setupOf, WRITTEN_BYTES } from "./scenario.js";
 
 /** More turns than anybody needs to come to rest. */
@@ -23,16 +25,19 @@ export interface CrashRun {
   readonly deaths: number;
   /** Stores of the last relay, up to its end; of one that took over, those of its recovery and its first turn. */
   readonly stores: number;
+  /** What happened, when it was asked for. */
+  readonly steps: readonly TimelineStep[];
 }
 
-/** Runs a scenario once; each relay dies at its point, and the one after the last goes on to the end. */
+/** Runs a scenario once; each relay dies at its point, and the one after the last goes on to the end; with `told`, step by step. */
 export function runCrash(
   scenario: Scenario,
   kills: readonly CrashPoint[],
   relays: CrashRelays,
   bench: Bench,
+  told = false,
 ): CrashRun {
-  return new Run(scenario, kills, relays, bench).run();
+  return new Run(scenario, kills, relays, bench, told).run();
 }
 
 class Run {
@@ -54,8 +59,9 @@ class Run {
   #kicked = false;
   #called = false;
   #recoveryStores = 0;
+  readonly #story: CrashStory | undefined;
 
-  constructor(scenario: Scenario, kills: readonly CrashPoint[], relays: CrashRelays, bench: Bench) {
+  constructor(scenario: Scenario, kills: readonly CrashPoint[], relays: CrashRelays, bench: Bench, told: boolean) {
     this.#scenario = scenario;
     this.#kills = kills;
     this.#relays = relays;
@@ -66,7 +72,9 @@ class Run {
     const bytes = new ArrayBuffer(inflightRecordBytes(setup.num));
     this.#record = new WatchedMemory(bytes, RECORD_SPACE);
     this.#judge = new CrashJudge(this.#world, this.#stamps, new Uint8Array(bytes));
-    for (const memory of [...this.#ground.memories, this.#record]) memory.watch = this.#judge;
+    this.#story = told ? new CrashStory(this.#world, () => this.#device) : undefined;
+    const watch = this.#story?.over(this.#judge) ?? this.#judge;
+    for (const memory of [...this.#ground.memories, this.#record]) memory.watch = watch;
     this.#guest = new NaiveGuest(this.#world, this.#stamps);
     this.#device = this.#newDevice();
   }
@@ -84,7 +92,8 @@ class Run {
       // What a relay throws of its own is a finding as well.
       violation = error instanceof Violation ? error : new Violation("O8", 36, `it threw ${String(error)}`);
     }
-    return { violation, deaths: this.#deaths, stores: this.#recoveryStores || this.#judge.stores };
+    const stores = this.#recoveryStores || this.#judge.stores;
+    return { violation, deaths: this.#deaths, stores, steps: this.#story?.steps ?? [] };
   }
 
   #do(step: Step): void {
@@ -149,6 +158,7 @@ class Run {
       if (!(error instanceof Killed)) throw error;
       this.#deaths += 1;
       this.#relay = undefined;
+      this.#story?.died();
       this.#resetDevice();
       this.#live();
     }
@@ -175,6 +185,7 @@ class Run {
     const elements = elementsOf(this.#offered);
     // The relay may be far behind only if it lost chains: then there may be no descriptors left.
     if (!this.#guest.offer(elements, this.#scenario.form)) return;
+    this.#story?.did("guest", "offers a chain");
     const slot = u16(start + this.#offered) & (num - 1);
     this.#judge.exposed.set(this.#world.get16(this.#world.guestRing.avail + 4 + slot * 2), elements);
     this.#offered += 1;
@@ -188,18 +199,23 @@ class Run {
 
   #publishUsed(): void {
     if (this.#device.publish()) this.#asleep = false;
+    this.#story?.did("device", "returns what it used");
   }
 
   #take(): boolean {
     if (!this.#kicked) return false;
     this.#kicked = false;
-    return this.#device.take();
+    const taken = this.#device.take();
+    this.#story?.did("device", "takes what it was kicked for");
+    return taken;
   }
 
   #reap(): boolean {
     if (!this.#called) return false;
     this.#called = false;
-    return this.#guest.reap();
+    const reaped = this.#guest.reap();
+    this.#story?.did("guest", "reaps what it was called for");
+    return reaped;
   }
 
   #untilAsleep(): void {

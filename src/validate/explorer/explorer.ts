@@ -1,5 +1,6 @@
 import type { Party } from "./automaton.js";
 import { Images, type Judge } from "./images.js";
+import { type Move, moveFrom, moveText } from "./moves.js";
 import { ACTION, type MemoryModel, type Position, Positions, sharedByte } from "./positions.js";
 import type { Reduction } from "./reductions.js";
 import { PackedState, STATES_MAX, StateSet } from "./tables.js";
@@ -23,6 +24,8 @@ export interface ThreePartyPlay {
 export interface Violation {
   readonly what: string;
   readonly trace: readonly string[];
+  /** The same as data. */
+  readonly moves: readonly Move[];
 }
 
 /** What a search found out. */
@@ -96,7 +99,11 @@ export class Explorer {
       if ((number & PROGRESS_MASK) === PROGRESS_MASK) onProgress?.(states.size);
       states.get(number, state);
       const fault = this.#fault(state) ?? this.#expand(state);
-      if (fault !== undefined) return this.#result({ what: fault, trace: this.#trace(number) }, false);
+      if (fault !== undefined) {
+        const moves = this.#trace(number, onProgress);
+        const trace = moves.map((move) => moveText(move, this.#play.nameAt));
+        return this.#result({ what: fault, trace, moves }, false);
+      }
       this.#addMoves();
       if (states.size > limit) return this.#result(undefined, false);
     }
@@ -189,19 +196,20 @@ export class Explorer {
   }
 
   /** A shortest way to a state: no state knows where it came from, so each level is searched for what leads on. */
-  #trace(number: number): string[] {
+  #trace(number: number, onProgress: SearchLimits["onProgress"]): Move[] {
     const target = new PackedState();
     const from = new PackedState();
-    const trace: string[] = [];
+    const trace: Move[] = [];
     let level = this.#levels.length - 1;
     for (let wanted = number; level > 0; level--) {
       this.#states.get(wanted, target);
       for (wanted = this.#levels[level - 1]!; ; wanted++) {
+        if ((wanted & PROGRESS_MASK) === PROGRESS_MASK) onProgress?.(this.#states.size);
         this.#states.get(wanted, from);
         this.#expand(from);
         const move = this.#moveTo(target);
         if (move < 0) continue;
-        trace.push(this.#label(from, move));
+        trace.push(this.#move(from, move));
         break;
       }
     }
@@ -218,23 +226,10 @@ export class Explorer {
     return -1;
   }
 
-  #label(from: PackedState, move: number): string {
-    const { nameAt } = this.#play;
+  #move(from: PackedState, move: number): Move {
     const who = this.#moves[move * WORDS + 4]!;
     const drain = this.#moves[move * WORDS + 5]!;
-    const position = this.#position(from, who);
-    const { name } = this.#positions[who]!.party;
-    if (drain >= 0) {
-      const { offset, value } = position.drains[drain]!.store;
-      return `${name}'s ${value} in ${nameAt(offset)} is seen`;
-    }
-    const { next } = position.node;
-    if (typeof next !== "object" || "threw" in next) return `${name}: nothing`;
-    if (next.kind === "fence") return `${name}: fence`;
-    if (next.kind === "sleep") return `${name}: is woken`;
-    const reads = next.kind === "load" || next.kind === "take";
-    const value = reads ? this.#positions[who]!.read(position, from.image) : next.value;
-    return `${name}: ${next.kind} ${value} ${reads ? "from" : "in"} ${nameAt(next.offset)}`;
+    return moveFrom(this.#positions[who]!, this.#position(from, who), drain, from.image);
   }
 
   #result(violation: Violation | undefined, visited: boolean): SearchResult {

@@ -7,7 +7,7 @@ import { GuestMemory } from "../../memory/guest-memory.js";
 import type { Parts } from "../../memory/role.js";
 import { GuestMarks } from "../../relay/guest-marks.js";
 import { ShadowBooks } from "../../relay/shadow-books.js";
-import { ShadowVirtqueue } from "../../relay/shadow-virtqueue.js";
+import { ShadowVirtqueue, type ShadowVirtqueueParts } from "../../relay/shadow-virtqueue.js";
 import { DeviceRing } from "../../ring/device-ring.js";
 import { type Accounting, DriverRing } from "../../ring/driver-ring.js";
 import { COUNTERS } from "../../telemetry/counters.js";
@@ -31,6 +31,14 @@ export interface PlayOptions {
   /** Whether the relay marks what is written. */
   readonly log: boolean;
   readonly make?: Partial<Cast> | undefined;
+  /** Stands in for the shipping relay. */
+  readonly relay?: ((seat: RelaySeat) => Party) | undefined;
+}
+
+/** Where a relay sits: what it is made of, over the memory of a party, and the bell that wakes it. */
+export interface RelaySeat {
+  partsOver(memory: PartyMemory): ShadowVirtqueueParts;
+  readonly bell: number;
 }
 
 /** Parts of a role, as plain data. */
@@ -133,7 +141,12 @@ class Play {
   }
 
   /** Moves what there is to move, and sleeps when there was nothing. */
-  relay(): Party<RelayState> {
+  relay(): Party {
+    const seat: RelaySeat = { partsOver: (memory) => this.#relayParts(memory), bell: this.stage.bells.relay };
+    return this.#options.relay?.(seat) ?? this.#shippingRelay();
+  }
+
+  #shippingRelay(): Party<RelayState> {
     const { ring } = this.#options;
     const newBooks = () => new ShadowBooks(ring, ring);
     return {
@@ -198,10 +211,14 @@ class Play {
   }
 
   #relayOver(memory: PartyMemory, books: ShadowBooks): ShadowVirtqueue {
+    return new this.#cast.ShadowVirtqueue({ ...this.#relayParts(memory), books });
+  }
+
+  #relayParts(memory: PartyMemory): ShadowVirtqueueParts {
     const { ring, eventIdx, log } = this.#options;
     const counters = new Float64Array(Object.keys(COUNTERS).length);
     const dirtyLog = log ? new DirtyLog(memory, this.stage.log, logBytes(PAGE_BYTES) * 8 * PAGE_BYTES) : undefined;
-    return new this.#cast.ShadowVirtqueue({
+    return {
       guest: this.stage.areas(this.stage.guest, memory),
       shadow: this.stage.areas(this.stage.shadow, memory),
       guestMemory: new GuestMemory([{ gpa: 0, bytes: PAGE_BYTES, memory }]),
@@ -213,8 +230,7 @@ class Play {
       guestCall: { signal: () => memory.setBits32(this.stage.bells.driver, 1) },
       counters,
       start: { lastAvailIdx: 0, usedIdx: 0 },
-      books,
-    });
+    };
   }
 }
 

@@ -8,7 +8,7 @@ import { PEER_FAULTS, PeerFault } from "../../ring/peer-fault.js";
 import type { VringAreas } from "../../ring/vring-areas.js";
 import { Violation } from "../oracles/violation.js";
 import type { MakeRelay, RelayUnderTest } from "../rig/rig.js";
-import { type CreateRelay, METHODS, type OwnParts, type OwnRelay, type Piece } from "./interface.js";
+import { type CreateRelay, METHODS, OFFERS, type OwnParts, type OwnRelay, type Piece } from "./interface.js";
 import { Pulse, PulseMemory } from "./pulse-memory.js";
 
 /** Pieces of buffers of 2^31 bytes and more, so that any relay can count their pages in int32. */
@@ -24,19 +24,25 @@ export function adapt(createRelay: CreateRelay, heart?: Heartbeat): MakeRelay {
 export function lacks(relay: unknown): string | undefined {
   if (typeof relay !== "object" || relay === null) return "createRelay() gives no object";
   const missing = METHODS.find((name) => typeof (relay as Partial<OwnRelay>)[name] !== "function");
-  return missing === undefined ? undefined : `its relay has no ${missing}()`;
+  if (missing !== undefined) return `its relay has no ${missing}()`;
+  const odd = OFFERS.find((name) => !["function", "undefined"].includes(typeof (relay as Partial<OwnRelay>)[name]));
+  return odd === undefined ? undefined : `its relay's ${odd} is no method`;
 }
 
-class AdaptedRelay implements RelayUnderTest {
+/** What a relay is given beside its parts: what another one saved, or memory for its record. */
+export type Legacy = Pick<OwnParts, "saved" | "record">;
+
+/** Somebody's relay as one that can be run; what it throws where no peer is involved is a violation. */
+export class AdaptedRelay implements RelayUnderTest {
   readonly #pulse: Pulse;
   readonly #relay: OwnRelay | undefined;
   readonly #unmade: unknown;
 
-  constructor(createRelay: CreateRelay, parts: ShadowVirtqueueParts, pulse: Pulse) {
+  constructor(createRelay: CreateRelay, parts: ShadowVirtqueueParts, pulse: Pulse, legacy: Legacy = {}) {
     this.#pulse = pulse;
     pulse.turn();
     try {
-      const relay = createRelay(ownParts(parts, pulse));
+      const relay = createRelay({ ...ownParts(parts, pulse), ...legacy });
       const wrong = lacks(relay);
       if (wrong !== undefined) throw new Violation("O8", 36, wrong);
       this.#relay = relay;
@@ -65,6 +71,28 @@ class AdaptedRelay implements RelayUnderTest {
   accounting(): Accounting {
     // A rig takes undefined for "it does not say".
     return named("accounting", () => this.#relay?.accounting?.()) as Accounting;
+  }
+
+  /** Whether it can be saved. */
+  get saves(): boolean {
+    return this.#relay?.save !== undefined;
+  }
+
+  /** All that it remembers; throws Violation when it cannot say. */
+  save(): unknown {
+    if (this.#relay === undefined) throw this.#unmade;
+    return named("save", () => this.#relay!.save!());
+  }
+
+  /** Takes the place of one that died. */
+  recover(): void {
+    if (this.#relay === undefined) throw this.#unmade;
+    this.#pulse.turn();
+    try {
+      this.#relay.recover!();
+    } finally {
+      this.#pulse.check();
+    }
   }
 
   #call(what: "step" | "arm"): boolean {

@@ -28,6 +28,18 @@ export interface OwnParts {
   readonly callGuest: () => void;
   readonly outcomeOf: (reason: FaultReason) => "quarantine" | "break-queue";
   readonly fault: (reason: FaultReason) => never;
+  /** What save() of a relay gave: the new one goes on from there. */
+  readonly saved?: unknown;
+  /** Where to keep what is in flight; nobody asks for it unless it is there. */
+  readonly record?: OwnRecord;
+}
+
+/** Which heads are in flight, in memory that outlives the relay: InflightRecord, but for its beginning. */
+export interface OwnRecord {
+  forwarding(heads: readonly number[]): void;
+  returning(heads: readonly number[]): void;
+  returned(heads: readonly number[], usedIdx: number): void;
+  recover(usedIdx: number): readonly number[];
 }
 
 /** What a relay module makes of it. */
@@ -36,6 +48,10 @@ export interface OwnRelay {
   arm(): boolean;
   abandon(): void;
   accounting?(): Accounting;
+  /** All that it remembers, as data that can be cloned: with it, every order can be explored. */
+  save?(): unknown;
+  /** Takes the place of one that died, before its first step: with it, the relay can be killed at every store. */
+  recover?(): void;
 }
 
 /** What a relay module exports. */
@@ -43,3 +59,6 @@ export type CreateRelay = (parts: OwnParts) => OwnRelay;
 
 /** Methods that no relay can do without. */
 export const METHODS = ["step", "arm", "abandon"] as const;
+
+/** Methods that a relay may offer. */
+export const OFFERS = ["accounting", "save", "recover"] as const;

@@ -8,6 +8,8 @@ import { ORACLES, type OracleId } from "../oracles/violation.js";
 import type { Program } from "../rig/program.js";
 import { type MakeRelay, runProgram } from "../rig/rig.js";
 import { recordRun, traceHash } from "../trace/record.js";
+import type { TimelineStep } from "../trace/timeline.js";
+import type { Again } from "./again.js";
 
 /** How much a profile does of what follows from a seed; the catalogue is always whole. */
 const OWN_PROFILES = {
@@ -30,9 +32,13 @@ export interface Broken {
   readonly seed?: number;
   /** The shrunk program that shows it, where a rig ran it. */
   readonly program?: Program;
+  /** The way there, where the explorer walked it. */
+  readonly steps?: readonly TimelineStep[];
+  /** How to look at just that again, where no rig ran it. */
+  readonly again?: Again;
 }
 
-/** What is run of a relay, one after the other. */
+/** What is run of a relay in a rig, one after the other. */
 export const STAGES = ["fuzz", "catalogue", "differential", "replay"] as const;
 /** The name of a stage. */
 export type Stage = (typeof STAGES)[number];
@@ -48,7 +54,8 @@ export function judge(make: MakeRelay, stage: Stage, seed: number, profile: OwnP
   return firsts(found);
 }
 
-function firsts(found: readonly Broken[]): Broken[] {
+/** The first of each oracle and invariant. */
+export function firsts(found: readonly Broken[]): Broken[] {
   const seen = new Set<string>();
   return found.filter(({ id, invariant }) => {
     const kind = `${id} ${invariant}`;

@@ -9,14 +9,18 @@ import { packageRoot } from "../../workers/worker-url.js";
 import type { Replay } from "../trace/replay.js";
 import type { Trace } from "../trace/trace.js";
 import { readTrace, writeTrace } from "../trace/trace-format.js";
+import type { OwnCoverage } from "./coverage.js";
+import type { OwnFinding } from "./finding.js";
 import type { OwnProfile } from "./judge.js";
-import type { BrokenMessage, OwnJob, OwnMessage } from "./messages.js";
+import type { BrokenMessage, OwnJob, OwnMessage, OwnPart } from "./messages.js";
 import { type OwnReport, reportOf } from "./own-report.js";
 
 /** What a validation of somebody's relay is to do. */
 export interface OwnOptions {
   readonly seed: number;
   readonly profile: OwnProfile;
+  /** Half of it; all unless given. */
+  readonly only?: OwnPart | undefined;
   /** Where traces are written. */
   readonly folder?: string;
   /** Called as a stage begins. */
@@ -32,6 +36,8 @@ export interface Outcome {
   readonly unusable: string | undefined;
   /** All stages were run. */
   readonly complete: boolean;
+  /** How much was examined beyond the rig. */
+  readonly coverage?: OwnCoverage | undefined;
   readonly replayed?: OwnReplay | undefined;
 }
 
@@ -48,7 +54,21 @@ export async function runOwnRelay(path: string, options: OwnOptions): Promise<Ow
     sha256 === undefined
       ? { broken: [], unusable: `it does not load: there is no file ${path}`, complete: false }
       : await new Watched(pathToFileURL(file).href, options).run();
-  return reportOf({ path, sha256: sha256 ?? null }, outcome, options.folder ?? ".");
+  return reportOf({ path, sha256: sha256 ?? null }, outcome, options);
+}
+
+/** Looks at one finding of explorer or crash points again; what it finds is undefined when it is gone. */
+export async function repeatOwnRelay(
+  path: string,
+  { again, seed, profile }: OwnFinding,
+  signal?: AbortSignal,
+): Promise<BrokenMessage | undefined> {
+  const file = resolve(path);
+  if (hashOf(file) === undefined) throw new UsageError(`relay ${path}: there is no such file`);
+  const options = { seed, profile, ...(signal && { signal }) };
+  const { unusable, broken, complete } = await new Watched(pathToFileURL(file).href, options, { again }).run();
+  if (complete || broken.length > 0) return broken[0];
+  throw new UsageError(`relay ${path}: ${unusable ?? "it was ended"}`);
 }
 
 /** What came of running the program of a trace on somebody's relay. */
@@ -63,7 +83,9 @@ export async function replayOwnRelay(path: string, trace: Trace, signal?: AbortS
   const options = { seed: 0, profile: "quick" as const, ...(signal && { signal }) };
   const file = resolve(path);
   if (hashOf(file) === undefined) throw new UsageError(`relay ${path}: there is no such file`);
-  const { replayed, unusable, broken } = await new Watched(pathToFileURL(file).href, options, writeTrace(trace)).run();
+  const { replayed, unusable, broken } = await new Watched(pathToFileURL(file).href, options, {
+    trace: writeTrace(trace),
+  }).run();
   if (replayed !== undefined) return replayed;
   throw new UsageError(`relay ${path}: ${unusable ?? broken[0]?.what ?? "it was ended"}`);
 }
@@ -78,11 +100,12 @@ class Watched {
   #unusable: string | undefined;
   #complete = false;
   #replayed: OwnReplay | undefined;
+  #coverage: OwnCoverage | undefined;
 
-  constructor(url: string, options: OwnOptions, trace?: Uint8Array) {
-    const { seed, profile } = options;
+  constructor(url: string, options: OwnOptions, instead: Pick<OwnJob, "trace" | "again"> = {}) {
+    const { seed, profile, only } = options;
     this.#options = options;
-    const workerData: OwnJob = { url, seed, profile, trace, heart: this.#heart.buffer };
+    const workerData: OwnJob = { url, seed, profile, only, ...instead, heart: this.#heart.buffer };
     const resourceLimits = { maxOldGenerationSizeMb: HEAP_MIB };
     this.#worker = new Worker(workerFile(), { workerData, resourceLimits, stdout: true, stderr: true });
     // What a relay prints belongs to nobody's document.
@@ -104,7 +127,13 @@ class Watched {
     clearInterval(watch);
     signal?.removeEventListener("abort", stop);
     if (!this.#over && signal?.aborted !== true) this.#wrong("O8", 36, "its thread ended before it was done");
-    return { broken: this.#broken, unusable: this.#unusable, complete: this.#complete, replayed: this.#replayed };
+    return {
+      broken: this.#broken,
+      unusable: this.#unusable,
+      complete: this.#complete,
+      coverage: this.#coverage,
+      replayed: this.#replayed,
+    };
   }
 
   get #over(): boolean {
@@ -116,6 +145,7 @@ class Watched {
       this.#stage = message.stage;
       this.#options.onStage?.(message.stage);
     } else if (message.kind === "found") this.#broken.push(...message.broken);
+    else if (message.kind === "covered") this.#coverage = message.coverage;
     else if (message.kind === "replayed") this.#replayed = { again: message.again, now: readTrace(message.now) };
     else {
       if (message.kind === "unusable") this.#unusable = message.why;

@@ -6,14 +6,20 @@ import { recordRun } from "../trace/record.js";
 import { replay } from "../trace/replay.js";
 import { readTrace, writeTrace } from "../trace/trace-format.js";
 import { adapt, lacks } from "./adapt.js";
-import type { CreateRelay } from "./interface.js";
-import { type Broken, judge, STAGES } from "./judge.js";
+import type { Again } from "./again.js";
+import { coverageOf } from "./coverage.js";
+import type { CreateRelay, OwnRelay } from "./interface.js";
+import { type Broken, firsts, judge, STAGES } from "./judge.js";
 import { leak } from "./leak-check.js";
 import { loadModule } from "./load.js";
 import type { BrokenMessage, OwnJob, OwnMessage } from "./messages.js";
+import { crashOne, crashOwn } from "./own-crash.js";
+import { exploreOne, exploreOwn } from "./own-explore.js";
 
-const { url, seed, profile, trace, heart: buffer } = workerData as OwnJob;
+const { url, seed, profile, only, trace, again, heart: buffer } = workerData as OwnJob;
 const heart = new Heartbeat(buffer);
+/** What it can do beside what every relay can. */
+let offers = { save: false, recover: false };
 
 function say(message: OwnMessage): void {
   parentPort!.postMessage(message);
@@ -32,6 +38,10 @@ function unusable(createRelay: unknown): string | undefined {
       throw error;
     }
     why = lacks(relay);
+    if (why === undefined) {
+      const { save, recover } = relay as OwnRelay;
+      offers = { save: save !== undefined, recover: recover !== undefined };
+    }
     return relay as ReturnType<CreateRelay>;
   };
   const setup = { num: 4, shadowNum: 4, eventIdx: false, indirect: false, log: false, map: "flat", start: 0 } as const;
@@ -58,8 +68,12 @@ async function main(): Promise<void> {
     return;
   }
   const create = createRelay as CreateRelay;
-  if (trace === undefined) validate(create);
-  else repeat(create, trace);
+  if (trace !== undefined) repeat(create, trace);
+  else if (again !== undefined) once(create, again);
+  else {
+    if (only !== "explore") throughTheRig(create);
+    if (only !== "rig") beyondTheRig(create);
+  }
   say({ kind: "done" });
 }
 
@@ -71,7 +85,7 @@ function repeat(create: CreateRelay, bytes: Uint8Array): void {
   say({ kind: "replayed", again: replay(recorded, make), now });
 }
 
-function validate(create: CreateRelay): void {
+function throughTheRig(create: CreateRelay): void {
   const make = adapt(create, heart);
   for (const stage of STAGES) {
     say({ kind: "stage", stage });
@@ -81,6 +95,25 @@ function validate(create: CreateRelay): void {
   say({ kind: "stage", stage: "heap" });
   const leaked = leak(make);
   say({ kind: "found", broken: leaked === undefined ? [] : [leaked] });
+}
+
+/** Every order, and every death. */
+function beyondTheRig(createRelay: CreateRelay): void {
+  const { save, recover } = offers;
+  say({ kind: "stage", stage: "explorer" });
+  const { broken, explorations } = exploreOwn({ createRelay, saves: save, seed, profile, heart });
+  say({ kind: "found", broken: firsts(broken) });
+  say({ kind: "stage", stage: "crash points" });
+  const crash = recover ? crashOwn(createRelay, profile, heart) : undefined;
+  say({ kind: "found", broken: crash?.broken ?? [] });
+  say({ kind: "covered", coverage: coverageOf(explorations, crash) });
+}
+
+function once(createRelay: CreateRelay, again: Again): void {
+  say({ kind: "stage", stage: again.kind === "crash" ? "crash points" : "explorer" });
+  const options = { createRelay, saves: offers.save, seed, profile, heart };
+  const found = again.kind === "crash" ? crashOne(createRelay, again, heart) : exploreOne(options, again).found;
+  say({ kind: "found", broken: found === undefined ? [] : [found] });
 }
 
 await main();

@@ -6,8 +6,10 @@ import { type TimelineStep, timelineJson } from "../trace/timeline.js";
 import { oneLine, type Trace } from "../trace/trace.js";
 import { writeTraceFile } from "../trace/trace-file.js";
 import { readTrace } from "../trace/trace-format.js";
+import type { OwnCoverage } from "./coverage.js";
+import { writeFinding } from "./finding.js";
 import type { BrokenMessage } from "./messages.js";
-import type { Outcome } from "./own-relay.js";
+import type { Outcome, OwnOptions } from "./own-relay.js";
 
 /** What became of an oracle. */
 export interface OwnOracle {
@@ -41,6 +43,8 @@ export interface OwnReport {
   readonly relay: { readonly path: string; readonly sha256: string | null };
   readonly oracles: readonly OwnOracle[];
   readonly invariants: readonly OwnInvariant[];
+  /** Which orders of accesses it met and where it was killed; null when the run ended before. */
+  readonly coverage: OwnCoverage | null;
   /** Why the module cannot be used. */
   readonly problem: string | null;
   readonly verdict: "ok" | "broken" | "unusable" | "aborted";
@@ -50,14 +54,17 @@ export interface OwnReport {
 const AROUND = 12;
 
 /** Puts together what a worker found, and writes a trace for each oracle that was broken by a program. */
-export function reportOf(relay: OwnReport["relay"], outcome: Outcome, folder: string): OwnReport {
+export function reportOf(relay: OwnReport["relay"], outcome: Outcome, options: OwnOptions): OwnReport {
+  const { folder = "." } = options;
   const { broken, unusable, complete } = outcome;
   const untold = complete ? true : null;
   const oracles = (Object.keys(ORACLES) as OracleId[]).map((id): OwnOracle => {
     const common = { id, holds: ORACLES[id] };
     const all = broken.filter((each) => each.id === id);
-    const first = all.find(({ trace }) => trace !== undefined) ?? all[0];
-    return first === undefined ? { ...common, held: untold } : { ...common, held: false, ...brokenOf(first, folder) };
+    const first =
+      all.find(({ trace }) => trace !== undefined) ?? all.find(({ steps }) => steps !== undefined) ?? all[0];
+    if (first === undefined) return { ...common, held: untold };
+    return { ...common, held: false, ...brokenOf(first, folder, options) };
   });
   const invariants = INVARIANTS.filter(({ heldBy }) => "oracles" in heldBy).map(({ number, statement }) => {
     const first = broken.find(({ invariant }) => invariant === number);
@@ -70,20 +77,30 @@ export function reportOf(relay: OwnReport["relay"], outcome: Outcome, folder: st
     relay,
     oracles,
     invariants,
+    coverage: outcome.coverage ?? null,
     problem: unusable === undefined ? null : oneLine(unusable),
     verdict: unusable === undefined ? found : "unusable",
   };
 }
 
-function brokenOf(message: BrokenMessage, folder: string): Partial<OwnOracle> {
+function brokenOf(message: BrokenMessage, folder: string, options: OwnOptions): Partial<OwnOracle> {
   const { invariant, what, where, seed, trace: bytes } = message;
   const told = { invariant, what: oneLine(what), where, ...(seed === undefined ? {} : { seed }) };
-  if (bytes === undefined) return told;
+  if (bytes === undefined) return { ...told, ...beyondTheRig(message, folder, options) };
   const trace = readTrace(bytes);
   const step = stepOf(trace);
   const replay = join(folder, `svq-${createHash("sha256").update(bytes).digest("hex").slice(0, 8)}.trace`);
   writeTraceFile(replay, trace);
   return { ...told, step, replay, trace: timelineJson(trace).slice(Math.max(0, step - AROUND), step + AROUND + 1) };
+}
+
+/** What explorer and crash points found: no program leads there, so the file says where to look again. */
+function beyondTheRig(message: BrokenMessage, folder: string, { seed, profile }: OwnOptions): Partial<OwnOracle> {
+  const { id: oracle, invariant, where, what, steps = [], again } = message;
+  if (again === undefined) return {};
+  const replay = writeFinding(folder, { seed, profile, again, oracle, invariant, where, what, steps });
+  if (steps.length === 0) return { replay };
+  return { step: steps.length - 1, replay, trace: steps.slice(-AROUND) };
 }
 
 /** The last one: a run ends where something is noticed, and an outcome is judged at its end. */

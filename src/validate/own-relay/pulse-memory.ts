@@ -10,11 +10,14 @@ const TURN_MAX = 1_000_000;
 export class Pulse {
   readonly #heart: Heartbeat | undefined;
   #accesses = 0;
-  /** What an oracle threw: a relay that catches everything would carry on as if nothing had been found. */
-  #found: Violation | undefined;
+  /** What an access threw: a relay that catches everything would carry on as if nothing had been. */
+  #thrown: { readonly what: unknown } | undefined;
+  readonly #turnMax: number;
 
-  constructor(heart: Heartbeat | undefined) {
+  /** A turn of more than `turnMax` accesses is a violation. */
+  constructor(heart: Heartbeat | undefined, turnMax = TURN_MAX) {
     this.#heart = heart;
+    this.#turnMax = turnMax;
     heart?.begin();
   }
 
@@ -24,22 +27,23 @@ export class Pulse {
     this.#heart?.beat();
   }
 
-  /** Throws what an oracle has found and the relay has caught. */
+  /** Throws what an access has thrown and the relay has caught. */
   check(): void {
-    if (this.#found !== undefined) throw this.#found;
+    if (this.#thrown !== undefined) throw this.#thrown.what;
   }
 
   /** Makes an access; throws Violation for one too many in a turn. */
   access<T>(make: () => T): T {
     this.#heart?.beat();
-    if (++this.#accesses > TURN_MAX)
-      this.#found ??= new Violation("O7", 38, `a turn of more than ${TURN_MAX} accesses`);
+    if (++this.#accesses > this.#turnMax) {
+      this.#thrown ??= { what: new Violation("O7", 38, `a turn of more than ${this.#turnMax} accesses`) };
+    }
     this.check();
     try {
       return make();
-    } catch (error) {
-      if (error instanceof Violation) this.#found = error;
-      throw error;
+    } catch (what) {
+      this.#thrown = { what };
+      throw what;
     }
   }
 }

@@ -35,7 +35,8 @@ export function describeEvent(program: Program, event: TraceEvent): { role: Trac
   }
 }
 
-function accessText(setup: RigSetup, event: TraceEvent): string {
+/** An access of the relay, in words. */
+export function accessText(setup: RigSetup, event: TraceEvent): string {
   const { kind, space, offset, bytes, value } = event;
   const place = placeName(setup, space, offset);
   const equals = event.refused ? `, ${bytes} bytes` : ` = ${valueText(setup, event)}`;
