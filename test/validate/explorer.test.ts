@@ -46,7 +46,7 @@ describe("what a report says", () => {
     const found = explore({ ...SMALL, statesMax: 300_000, onProgress: (states) => calls.push(states) });
     expect(found).toMatchObject({ complete: false, violations: [] });
     expect(found.states).toBeLessThan(300_256);
-    expect(calls.length).toBe(1);
+    expect(calls.length).toBeGreaterThan(7);
   });
 
   it("has a shortest way to what went wrong, access by access", async () => {

@@ -29,7 +29,7 @@ export interface CrashRun {
   readonly steps: readonly TimelineStep[];
 }
 
-/** Runs a scenario once; each relay dies at its point, and the one after the last goes on to the end; with `told`, step by step. */
+/** Runs a scenario once; each relay dies at its point, the one after the last goes on; with `told`, step by step. */
 export function runCrash(
   scenario: Scenario,
   kills: readonly CrashPoint[],

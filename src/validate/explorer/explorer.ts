@@ -52,7 +52,7 @@ export interface SearchLimits {
   readonly onProgress?: ((states: number) => void) | undefined;
 }
 
-const PROGRESS_MASK = (1 << 18) - 1;
+const PROGRESS_MASK = (1 << 15) - 1;
 /** Room for the moves of one state: three parties, each with a buffer that may drain anywhere, and an access. */
 const MOVES_MAX = 256;
 const WORDS = 6;

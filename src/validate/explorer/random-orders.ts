@@ -33,8 +33,8 @@ const FORGET_AFTER = 100;
 /**
  * Runs a play from its beginning to its end in random orders; the first fault ends it.
  *
- * Who goes first is drawn once, and again at a few random moves: a race that takes d such choices in n moves is met with
- * a chance of at least 1 / (6 · n^(d-1)) in each order, where a new choice at each move would nearly never meet it.
+ * Who goes first is drawn once, and again at a few random moves: a race that takes d such choices in n moves is met
+ * with a chance of some 1 / (6 · n^(d-1)) in each order, where a new choice at each move would nearly never meet it.
  */
 export function randomOrders(play: ThreePartyPlay, model: MemoryModel, options: OrdersOptions): OrdersResult {
   const { seed, orders, onProgress } = options;

@@ -27,5 +27,11 @@ function ordersOf(explorations: readonly OwnExploration[]): string {
   if (orders > 0) return `${orders} random orders: the relay has no save()`;
   const whole = explorations.filter(({ complete }) => complete).length;
   if (whole === explorations.length) return "every order";
-  return `every order in ${whole} of ${explorations.length} explorations`;
+  const ended = explorations.filter(({ broken }) => broken).length;
+  const rest = explorations.length - whole - ended;
+  return [
+    `every order in ${whole} of ${explorations.length} explorations`,
+    ...(ended > 0 ? [`${ended} ended by a fault`] : []),
+    ...(rest > 0 ? [`${rest} given up for their size`] : []),
+  ].join(", ");
 }

@@ -27,7 +27,7 @@ interface OwnCrash {
 /** Kills somebody's relay before and after each of its stores, and lets another one take over. */
 export function crashOwn(createRelay: CreateRelay, profile: OwnProfile, heart: Heartbeat): OwnCrash {
   const { points, covered, failures } = runCrashPoints({
-    depth: profile === "quick" ? 1 : 2,
+    depth: profile === "full" ? 2 : 1,
     make: crashRelays(createRelay, heart),
     onProgress: () => heart.beat(),
   });

@@ -20,6 +20,8 @@ export interface OwnExploration {
   readonly log: boolean;
   /** Every state was visited, and nothing was wrong in any. */
   readonly complete: boolean;
+  /** Something was wrong, and it ended there. */
+  readonly broken: boolean;
   /** States visited; null where orders were drawn. */
   readonly states: number | null;
   /** Random orders; null where all were explored. */
@@ -75,10 +77,11 @@ export function exploreOne(options: OwnExploreOptions, again: AgainExplorer): Ow
   const onProgress = () => heart.beat();
   if (saves) {
     const { complete, states, violation } = new Explorer(play, memory).search({ statesMax: STATES_MAX, onProgress });
-    return { ...what, complete, states, orders: null, ...foundBy(violation, again) };
+    return { ...what, complete, broken: violation !== undefined, states, orders: null, ...foundBy(violation, again) };
   }
   const { orders, violation } = randomOrders(play, memory, { seed, orders: ORDERS[profile], onProgress });
-  return { ...what, complete: false, states: null, orders, ...foundBy(violation, again, seed) };
+  const broken = violation !== undefined;
+  return { ...what, complete: false, broken, states: null, orders, ...foundBy(violation, again, seed) };
 }
 
 function foundBy(violation: Violation | undefined, again: AgainExplorer, seed?: number): { found?: Broken } {
