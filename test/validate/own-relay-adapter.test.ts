@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { adapt, lacks } from "../../src/validate/own-relay/adapt.js";
 import type { CreateRelay, OwnRelay } from "../../src/validate/own-relay/interface.js";
+import { forgets } from "../../src/validate/own-relay/save-check.js";
 import type { Program } from "../../src/validate/rig/program.js";
 import { runProgram } from "../../src/validate/rig/rig.js";
 import { BUFFERS_GPA, READ_ONLY_GPA, UNMAPPED_GPA } from "../../src/validate/rig/world.js";
@@ -100,4 +101,24 @@ test("translates mapping by mapping, and names what the device may not reach", (
 test("says what is missing of a relay", () => {
   expect(lacks(IDLE)).toBeUndefined();
   expect(lacks({ ...IDLE, abandon: 1 })).toBe("its relay has no abandon()");
+});
+
+test("what save() leaves out is found where it makes a difference", () => {
+  // Every other turn it looks first at the guest's index, and it says nothing of which turn it is.
+  const blinks =
+    (save: boolean): CreateRelay =>
+    ({ guest, saved }) => {
+      let turns = (saved as number | undefined) ?? 0;
+      const relay: OwnRelay = {
+        ...IDLE,
+        step() {
+          turns += 1;
+          if (turns % 2 === 0) guest.availMemory.observe16(guest.avail + 2);
+          return false;
+        },
+      };
+      return { ...relay, save: () => (save ? turns : 0) };
+    };
+  expect(forgets(blinks(true), 1)).toBeUndefined();
+  expect(forgets(blinks(false), 1)).toMatchObject({ id: "O9", where: "save()" });
 });

@@ -112,14 +112,14 @@ export function oracleOf(what: string): { readonly id: OracleId; readonly invari
 }
 
 const FAULTS: readonly (readonly [RegExp, { readonly id: OracleId; readonly invariant: number }])[] = [
-  [/^asleep: /, { id: "O5", invariant: 25 }],
-  [/marked/, { id: "O4", invariant: 20 }],
   [/where it may not write$/, { id: "O6", invariant: 5 }],
   [/a step remembers what is not in its state$/, { id: "O9", invariant: 0 }],
-  // Bytes of one side that the other still has: which ring it is says who is misled.
-  [/ have (the shadow|shadow) used .* at once$/, { id: "O3", invariant: 8 }],
-  [/ have guest used .* at once$/, { id: "O3", invariant: 8 }],
+  [/^relay: /, { id: "O8", invariant: 36 }],
+  [/^asleep: /, { id: "O5", invariant: 25 }],
+  // Bytes of one side that the other still has: of a used ring it is the return that is misled, else the chain.
+  [/ used .* at once$/, { id: "O3", invariant: 8 }],
   [/ at once$/, { id: "O2", invariant: 6 }],
+  [/marked$/, { id: "O4", invariant: 20 }],
   [/^driver: .* has length /, { id: "O3", invariant: 39 }],
   [/^driver: |requests are used of /, { id: "O3", invariant: 8 }],
   [/^device: /, { id: "O2", invariant: 6 }],

@@ -15,6 +15,7 @@ import { loadModule } from "./load.js";
 import type { BrokenMessage, OwnJob, OwnMessage } from "./messages.js";
 import { crashOne, crashOwn } from "./own-crash.js";
 import { exploreOne, exploreOwn } from "./own-explore.js";
+import { forgets } from "./save-check.js";
 
 const { url, seed, profile, only, trace, again, heart: buffer } = workerData as OwnJob;
 const heart = new Heartbeat(buffer);
@@ -102,7 +103,8 @@ function beyondTheRig(createRelay: CreateRelay): void {
   const { save, recover } = offers;
   say({ kind: "stage", stage: "explorer" });
   const { broken, explorations } = exploreOwn({ createRelay, saves: save, seed, profile, heart });
-  say({ kind: "found", broken: firsts(broken) });
+  const forgotten = save ? forgets(createRelay, seed, heart) : undefined;
+  say({ kind: "found", broken: firsts([...broken, ...(forgotten === undefined ? [] : [forgotten])]) });
   say({ kind: "stage", stage: "crash points" });
   const crash = recover ? crashOwn(createRelay, profile, heart) : undefined;
   say({ kind: "found", broken: crash?.broken ?? [] });
