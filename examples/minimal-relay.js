@@ -101,11 +101,6 @@ export class MinimalRelay {
     else guest.usedMemory.publish16(guest.used, 0);
     guest.usedMemory.fence();
     markEventWord();
-    return this.nothingCame();
-  }
-
-  /** The second look: at what was offered and is not taken, whenever it came. */
-  nothingCame() {
     return this.availWaiting() === 0;
   }
 

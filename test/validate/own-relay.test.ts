@@ -66,7 +66,7 @@ test.each([
 });
 
 test.each([
-  ["broken-looks-away", "O5", 25, /^explorer, sc, ring of 1, /],
+  ["broken-reads-ahead", "O2", 6, /^explorer, sc, ring of 1, /],
   ["broken-strikes-out-early", "O3", 7, /^crash point, 1 × direct, .* killed after its store \d+$/],
 ])("%s breaks %s, and no program shows it", { timeout: 300_000 }, async (name, oracle, invariant, place) => {
   expect((await validated(example(name), "rig")).verdict).toBe("ok");
