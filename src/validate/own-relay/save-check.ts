@@ -10,7 +10,7 @@ import { Pulse } from "./pulse-memory.js";
 
 const PROGRAMS = 400;
 
-/** Runs programs twice, once with a new relay for each turn: what save() leaves out makes a difference, or matters not. */
+/** Runs programs twice, once with a new relay for each turn: undefined unless what save() leaves out matters. */
 export function forgets(createRelay: CreateRelay, seed: number, heart?: Heartbeat): Broken | undefined {
   const anew: MakeRelay = (parts) => new Reborn(createRelay, parts, heart);
   for (let index = 0; index < PROGRAMS; index++) {
