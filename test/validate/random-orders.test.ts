@@ -2,14 +2,15 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
+import { castWith } from "../../src/validate/explorer/cast.js";
 import { Explorer } from "../../src/validate/explorer/explorer.js";
 import { type PlayOptions, threePartyPlay } from "../../src/validate/explorer/play.js";
 import { randomOrders } from "../../src/validate/explorer/random-orders.js";
+import { TWINS } from "../../src/validate/explorer/twin-list.js";
 import type { CreateRelay, OwnRelay } from "../../src/validate/own-relay/interface.js";
 import { loadModule } from "../../src/validate/own-relay/load.js";
 import { ownParty } from "../../src/validate/own-relay/own-party.js";
 import { packageRoot } from "../../src/workers/worker-url.js";
-import { castWith, TWINS } from "./explorer-twins.js";
 
 const { createRelay } = await loadModule(pathToFileURL(join(packageRoot(), "examples/minimal-relay.js")).href);
 const minimal = createRelay as CreateRelay;
