@@ -60,7 +60,7 @@ async function tellFinding(path: string, finding: OwnFinding, json: string | und
     const found = now === undefined ? null : { oracle: now.id, invariant: now.invariant, what };
     await writeJson({ schema: "shadowvq.own-replay/1", where, recorded: finding.what, found, timeline, verdict }, json);
   } else {
-    const end = now === undefined ? "nothing found" : `BROKEN ${now.id}: ${what}`;
+    const end = now === undefined ? "nothing found" : `BROKEN ${what.startsWith(now.id) ? "" : `${now.id}: `}${what}`;
     await writeText(`${[...stepsText(timeline), `${where}: ${end}`].join("\n")}\n`);
   }
   return now === undefined ? EXIT.done : EXIT.gateFailed;
