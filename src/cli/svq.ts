@@ -3,11 +3,12 @@ import { Command, CommanderError, type OutputConfiguration } from "commander";
 import { EXIT, exitCodeOf } from "../report/exit-codes.js";
 import { arenaCommand } from "./arena.js";
 import { benchCommand } from "./bench.js";
+import { consoleCommand } from "./console.js";
 import { doctorCommand } from "./doctor.js";
+import { relayCommand } from "./relay.js";
 import { runCommand } from "./run.js";
 import { validateCommand } from "./validate.js";
-
-const VERSION = "0.1.0";
+import { VERSION } from "./version.js";
 
 const EXAMPLES = `
 Examples:
@@ -15,6 +16,9 @@ Examples:
   svq bench --quick --fault drop-mark   the same with a fault, to see that the gates are alive
   svq run --path svq/fused              one machine until Ctrl-C, with live counters
   svq validate                          the relay against bad inputs, fuzzing and faults, under oracles
+  svq relay --listen /run/guest.sock --connect /run/disk.sock --control /run/svq.sock
+                                        a shadow virtqueue between a virtual machine and its vhost-user device
+  svq console /run/svq.sock             a prompt on such a relay
   svq arena --ram 4G                    which bytes are shared, and who may touch them
   svq doctor                            what this machine can do, and how to get what is missing
 `;
@@ -39,6 +43,8 @@ const program = new Command("svq")
   .addCommand(benchCommand())
   .addCommand(runCommand())
   .addCommand(validateCommand())
+  .addCommand(relayCommand())
+  .addCommand(consoleCommand())
   .addCommand(arenaCommand())
   .addCommand(doctorCommand());
 for (const command of program.commands) command.exitOverride().configureOutput(OUTPUT);

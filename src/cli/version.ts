@@ -1,0 +1,2 @@
+/** What `svq --version` prints, and the control socket greets with. */
+export const VERSION = "0.1.0";
