@@ -96,7 +96,7 @@ async function daemonOptions(options: RelayOptions): Promise<DaemonOptions> {
     listen,
     connect: options.connect[index]!,
     datapath: options.datapath,
-    maskedFeatures: options.maskBackendFeatures,
+    maskBackendFeatures: options.maskBackendFeatures.join(","),
     graceMs: Math.round(options.grace / 1e6),
   }));
   return {

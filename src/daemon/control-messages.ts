@@ -20,8 +20,8 @@ export interface DataProcessOptions {
   /** Path of the back end's socket; at most 107 bytes. */
   readonly connect: string;
   readonly datapath: (typeof DATAPATHS)[number];
-  /** Names, as in MASKABLE_FEATURES, of what is to be taken from the back end's offer. */
-  readonly maskedFeatures: readonly string[];
+  /** Names, as in MASKABLE_FEATURES and with commas between, of what is to be taken from the back end's offer. */
+  readonly maskBackendFeatures: string;
   /** Milliseconds that `stop` may take. */
   readonly graceMs: number;
 }
@@ -63,7 +63,7 @@ export interface ControlEvent {
 }
 
 /** The levels at which a data process logs. */
-export type DeviceLogLevel = (typeof LOG_LEVELS)[number];
+type DeviceLogLevel = (typeof LOG_LEVELS)[number];
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"] as const;
 

@@ -10,7 +10,7 @@ import {
 } from "./control-messages.js";
 import { type DeviceProcess, type ProcessEnd, type StartDevice, unusable } from "./device-process.js";
 import type { DeviceFacts, RoutedDevice } from "./router.js";
-import { SocketFile } from "./socket-file.js";
+import { removeStale, SocketFile } from "./socket-file.js";
 import type { Timers } from "./timers.js";
 
 /** Requests that may wait for one data process. */
@@ -62,7 +62,10 @@ export class DeviceSupervisor implements RoutedDevice {
   #life: Life | undefined;
   #restarts = 0;
   #nextId = 1;
+  /** The socket of a process that listened. */
   #file: SocketFile | undefined;
+  /** Whether the last process ended by itself, and thereby without its socket. */
+  #tidy = true;
   #untimed: () => void = () => {};
   #onFirst: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #onStopped: ((clean: boolean) => void) | undefined;
@@ -112,7 +115,11 @@ export class DeviceSupervisor implements RoutedDevice {
 
   /** Asks the data process to end and waits for it; false when it had to be ended after its grace. */
   stop(): Promise<boolean> {
-    this.#stopped ??= this.#stop();
+    this.#stopped ??= this.#stop().then(async (clean) => {
+      // One that crashed or was killed has left its socket.
+      if (!this.#tidy) await removeStale(this.options.listen);
+      return clean;
+    });
     return this.#stopped;
   }
 
@@ -205,6 +212,7 @@ export class DeviceSupervisor implements RoutedDevice {
   #over(life: Life, end: ProcessEnd): void {
     life.untimed();
     this.#life = undefined;
+    this.#tidy = end.code === 0 || unusable(end) !== undefined;
     const gone = new ControlError("DeviceNotActive", `${this.options.listen}: its data process ended`);
     for (const { reject, forget } of life.pending.values()) {
       forget();
@@ -213,7 +221,6 @@ export class DeviceSupervisor implements RoutedDevice {
     life.pending.clear();
     if (this.#state === "stopping") {
       this.#state = "stopped";
-      this.#file?.remove();
       this.#onFirst?.reject(new RunBroken(`${this.options.listen}: stopped before it listened`));
       this.#onStopped?.(end.code === 0);
     } else if (this.#onFirst !== undefined) {

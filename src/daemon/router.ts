@@ -47,7 +47,8 @@ export class Router {
     if (name === "query-commands") {
       return [...COMMANDS.values()].map(({ name, help, args }) => ({ name, help, arguments: args }));
     }
-    this.#quit();
+    // The reply goes first.
+    setImmediate(this.#quit);
     return {};
   }
 

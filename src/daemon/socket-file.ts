@@ -20,9 +20,9 @@ export class SocketFile {
     this.#dev = dev;
   }
 
-  /** The socket that lies at a path; undefined when none does. */
+  /** The socket that lies at a path; undefined when none does, or nobody may look. */
   static at(path: string): SocketFile | undefined {
-    const stat = lstatSync(path, { throwIfNoEntry: false });
+    const stat = statOf(path);
     return stat?.isSocket() === true ? new SocketFile(path, stat) : undefined;
   }
 
@@ -64,6 +64,12 @@ export async function listenAt(server: Server, path: string): Promise<SocketFile
   }
 }
 
+/** Removes a socket on which nobody listens any more; leaves everything else alone, and never throws. */
+export async function removeStale(path: string): Promise<void> {
+  const file = SocketFile.at(path);
+  if (file !== undefined && (await probe(path)) === "ECONNREFUSED") file.remove();
+}
+
 async function clearStale(path: string): Promise<void> {
   let stat: Stats | undefined;
   try {
@@ -80,6 +86,14 @@ async function clearStale(path: string): Promise<void> {
     throw new UsageError(`cannot listen on ${path}: ${why}`);
   }
   file?.remove();
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }
 
 /** Connects and leaves: the code of the error, or undefined when somebody took the connection. */
@@ -110,7 +124,7 @@ function listening(server: Server, path: string): Promise<void> {
 }
 
 /** Bytes of the longest path that fits a Unix socket's address, without its final zero. */
-export const SOCKET_PATH_BYTES_MAX = 107;
+const SOCKET_PATH_BYTES_MAX = 107;
 
 /** Refuses a path that no Unix socket can have; throws UsageError with the option's name. */
 export function checkSocketPath(option: string, path: string): void {

@@ -170,6 +170,7 @@ test("clients that vanish in the middle of anything leave nothing", async () => 
 
 test("quit is answered before what it starts", async () => {
   const client = await talk();
+  client.socket.once("data", () => expect(client.messages[0]).toHaveProperty("return"));
   expect(await client.ask({ execute: "quit", id: "q" })).toEqual({ return: {}, id: "q" });
   expect(quits).toBe(1);
 });

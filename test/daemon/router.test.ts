@@ -69,6 +69,7 @@ test("the main process answers for itself: commands, devices, quit", async () =>
   expect(await router.execute("query-devices", {})).toMatchObject({ devices: [{ listen: "/g0" }, { listen: "/g1" }] });
   expect(quits()).toBe(0);
   expect(await router.execute("quit", {})).toEqual({});
+  await new Promise((resolve) => void setImmediate(resolve));
   expect(quits()).toBe(1);
   expect(asked).toEqual([]);
 });

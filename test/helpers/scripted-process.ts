@@ -54,5 +54,5 @@ export function scriptedStart(): { readonly start: StartDevice; readonly process
 
 /** Options of a device that no test reads. */
 export function deviceOptions(listen = "/nowhere/guest.sock"): DataProcessOptions {
-  return { index: 0, listen, connect: "/nowhere/ok.sock", datapath: "svq", maskedFeatures: [], graceMs: 5000 };
+  return { index: 0, listen, connect: "/nowhere/ok.sock", datapath: "svq", maskBackendFeatures: "", graceMs: 5000 };
 }
