@@ -13,7 +13,7 @@ export interface MetricsAddress {
   readonly port: number;
 }
 
-/** Reads "127.0.0.1:9464" or "[::1]:9464"; throws UsageError, also without a host: nobody gets all addresses unasked. */
+/** Reads "127.0.0.1:9464" or "[::1]:9464"; throws UsageError, also without a host: all is no default. */
 export function parseMetricsAddress(text: string): MetricsAddress {
   const [, bracketed, plain, port = ""] = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
