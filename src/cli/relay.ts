@@ -27,7 +27,7 @@ interface RelayOptions {
   readonly control?: string;
   readonly metrics?: string;
   readonly isolate: boolean;
-  readonly maskBackendFeatures: readonly string[];
+  readonly maskBackendFeatures: string;
   readonly grace: number;
   readonly logLevel: string;
   readonly dataProcess?: string;
@@ -48,7 +48,11 @@ export function relayCommand(): Command {
     .option("--metrics <host:port>", "serve Prometheus metrics on this address only")
     .option("--isolate", "a process for every device", true)
     .option("--no-isolate", "a thread for every device: a fault costs all of them")
-    .option("--mask-backend-features <names>", "features taken from the back end's offer", commaList, [])
+    .option(
+      "--mask-backend-features <names>",
+      "features taken from the back end's offer, such as log_all,log_shmfd",
+      "",
+    )
     .option("--grace <duration>", "how long a clean stop may take", parseDurationNs, 5e9)
     .addOption(new Option("--log-level <level>", "what is logged on stderr").choices(LOG_LEVELS).default("info"))
     .addOption(new Option("--data-process <file>", "another program as data process").hideHelp())
@@ -88,15 +92,13 @@ async function startedUnless(interruptible: Interruptible, start: () => Promise<
 async function daemonOptions(options: RelayOptions): Promise<DaemonOptions> {
   const { parseMetricsAddress } = await import("../daemon/metrics-server.js");
   await checkPaths(options);
-  await checkFeatures(options.maskBackendFeatures);
   if (options.grace < 1e6) throw new UsageError("--grace: at least 1ms");
-  if (!options.isolate) throw new UsageError("--no-isolate: this build has no pair of sockets to run a device with");
   const devices = options.listen.map((listen, index) => ({
     index,
     listen,
     connect: options.connect[index]!,
     datapath: options.datapath,
-    maskBackendFeatures: options.maskBackendFeatures.join(","),
+    maskBackendFeatures: options.maskBackendFeatures,
     graceMs: Math.round(options.grace / 1e6),
   }));
   return {
@@ -106,6 +108,7 @@ async function daemonOptions(options: RelayOptions): Promise<DaemonOptions> {
     control: options.control,
     metrics: options.metrics === undefined ? undefined : parseMetricsAddress(options.metrics),
     dataProcess: options.dataProcess,
+    isolate: options.isolate,
   };
 }
 
@@ -123,14 +126,6 @@ async function checkPaths({ listen, connect, control }: RelayOptions): Promise<v
   if (twice !== undefined) throw new UsageError(`${twice} is given twice: every socket has a path of its own`);
   const loop = connect.find((path) => ours.includes(resolve(path)));
   if (loop !== undefined) throw new UsageError(`--connect: ${loop} is a socket of this relay itself`);
-}
-
-async function checkFeatures(names: readonly string[]): Promise<void> {
-  const { MASKABLE_FEATURES, maskableFeature } = await import("../daemon/maskable-features.js");
-  const unknown = names.filter((name) => maskableFeature(name) === undefined);
-  if (unknown.length === 0) return;
-  const known = MASKABLE_FEATURES.map(({ name }) => name).join(", ");
-  throw new UsageError(`--mask-backend-features: unknown ${unknown.join(", ")}; there are ${known}, bit_0 to bit_63`);
 }
 
 function readyLine({ listen, datapath, control }: RelayOptions, { metricsUrl }: Daemon): string {
@@ -151,8 +146,4 @@ function aborted(signal: AbortSignal): Promise<void> {
 
 function oneMore(path: string, before: readonly string[]): string[] {
   return [...before, path];
-}
-
-function commaList(text: string, before: readonly string[]): string[] {
-  return [...before, ...text.split(",").map((name) => name.trim())].filter((name) => name !== "");
 }

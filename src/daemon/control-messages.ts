@@ -20,7 +20,7 @@ export interface DataProcessOptions {
   /** Path of the back end's socket; at most 107 bytes. */
   readonly connect: string;
   readonly datapath: (typeof DATAPATHS)[number];
-  /** Names, as in MASKABLE_FEATURES and with commas between, of what is to be taken from the back end's offer. */
+  /** Names that parseFeatureMask() takes, with commas between, of what is to be taken from the back end's offer. */
   readonly maskBackendFeatures: string;
   /** Milliseconds that `stop` may take. */
   readonly graceMs: number;

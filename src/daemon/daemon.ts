@@ -2,13 +2,14 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { RunBroken } from "../report/exit-codes.js";
+import { parseFeatureMask } from "../vhost-user/features.js";
 import { packageRoot } from "../workers/worker-url.js";
 import { type ControlEvent, type DataProcessOptions, type DeviceLogLine, logFields } from "./control-messages.js";
 import { ControlSocket } from "./control-socket.js";
 import { processesOf, type StartDevice, workersOf } from "./device-process.js";
 import { Metrics } from "./metrics.js";
 import { type MetricsAddress, MetricsServer } from "./metrics-server.js";
-import { notifyManager, type SendDatagram } from "./notify.js";
+import { notifyManager } from "./notify.js";
 import { Router } from "./router.js";
 import { abandon, type RunningParts, shutDown } from "./shutdown.js";
 import { Supervisor } from "./supervisor.js";
@@ -23,10 +24,8 @@ export interface DaemonOptions {
   readonly metrics?: MetricsAddress | undefined;
   /** The built data process; dist/src/daemon/data-process.js unless given. */
   readonly dataProcess?: string | undefined;
-  /** Runs devices as workers of this process: makes a pair of connected sockets, ours and the worker's. */
-  readonly workerPair?: (() => readonly [number, number]) | undefined;
-  /** How NOTIFY_SOCKET is reached. */
-  readonly sendDatagram?: SendDatagram | undefined;
+  /** Whether each device has a process of its own; a worker of this process otherwise. */
+  readonly isolate: boolean;
 }
 
 /** The relay as a daemon: data processes under supervision, a control socket, metrics. */
@@ -38,14 +37,14 @@ export class Daemon {
   #metrics: Metrics;
   #quit: () => void = () => {};
 
-  private constructor(options: DaemonOptions) {
+  private constructor(options: DaemonOptions, startDevice: StartDevice) {
     this.#options = options;
     this.quitAsked = new Promise((resolve) => {
       this.#quit = resolve;
     });
     const event = (happened: ControlEvent) => this.#happened(happened);
     const heard = { event, log: (device: DataProcessOptions, line: DeviceLogLine) => this.#logged(device, line) };
-    const supervisor = new Supervisor(options.devices, startOf(options), heard, REAL_TIMERS);
+    const supervisor = new Supervisor(options.devices, startDevice, heard, REAL_TIMERS);
     this.#metrics = new Metrics(supervisor.devices);
     this.#parts = { supervisor, control: undefined, metrics: undefined };
   }
@@ -53,11 +52,13 @@ export class Daemon {
   /**
    * Starts everything; resolves when every device listens.
    *
-   * Throws UsageError for what cannot be used and RunBroken for a data process that died, or when `signal` came first;
+   * Throws UsageError or ConfigError for what cannot be used and RunBroken for a data process that died, or when `signal` came first;
    * nothing is left behind.
    */
   static async start(options: DaemonOptions, signal?: AbortSignal): Promise<Daemon> {
-    const daemon = new Daemon(options);
+    for (const { maskBackendFeatures } of options.devices) parseFeatureMask(maskBackendFeatures);
+    const daemon = new Daemon(options, await startOf(options));
+    if (signal?.aborted === true) throw new RunBroken("stopped before it started");
     // Whatever ends this process, a second signal or a mistake of ours: what it made goes with it.
     process.once("exit", daemon.abandon);
     const interrupt = () => void daemon.#parts.supervisor.stop();
@@ -81,7 +82,7 @@ export class Daemon {
 
   /** Ends the daemon; false when a device had to be killed. */
   async stop(): Promise<boolean> {
-    this.#notify("STOPPING=1");
+    await this.#notify("STOPPING=1");
     const clean = await shutDown(this.#parts, this.#options.log);
     process.off("exit", this.abandon);
     return clean;
@@ -101,7 +102,7 @@ export class Daemon {
       this.#parts = { ...this.#parts, metrics: await MetricsServer.listen(this.#metrics, metrics) };
     }
     await supervisor.start();
-    this.#notify("READY=1");
+    await this.#notify("READY=1");
   }
 
   async #closeSockets(): Promise<void> {
@@ -119,14 +120,19 @@ export class Daemon {
     this.#options.log[level]({ ...fields, device: listen }, msg);
   }
 
-  #notify(state: string): void {
-    const trouble = notifyManager(state, this.#options.sendDatagram);
+  async #notify(state: string): Promise<void> {
+    const trouble = await notifyManager(state);
     if (trouble !== undefined) this.#options.log.warn(trouble);
   }
 }
 
-function startOf({ dataProcess, workerPair }: DaemonOptions): StartDevice {
+async function startOf({ dataProcess, isolate }: DaemonOptions): Promise<StartDevice> {
   const file = dataProcess ?? join(packageRoot(), "dist", "src", "daemon", "data-process.js");
   if (!existsSync(file)) throw new RunBroken(`${file} is missing; run "npm run build"`);
-  return workerPair === undefined ? processesOf(file) : workersOf(file, workerPair);
+  if (isolate) return processesOf(file);
+  const { UnixSocket } = await import("../sys/unix-socket.js");
+  return workersOf(file, () => {
+    const [ours, theirs] = UnixSocket.pair();
+    return [ours.take().take(), theirs.take().take()];
+  });
 }

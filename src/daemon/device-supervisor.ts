@@ -81,6 +81,8 @@ export class DeviceSupervisor implements RoutedDevice {
   /** Starts the data process; resolves when it listens, rejects with UsageError (exit code 2) or RunBroken. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (this.#stopped !== undefined)
+        return reject(new RunBroken(`${this.options.listen}: stopped before it started`));
       this.#onFirst = { resolve, reject };
       this.#launch();
     });

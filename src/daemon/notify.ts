@@ -1,25 +1,24 @@
-/** Sends one datagram to a Unix socket; throws Error when it cannot. */
-export type SendDatagram = (path: string, text: string) => void;
+/** Sends a state to the address of a service manager; throws Error when it cannot. */
+export type TellManager = (state: string, address: string) => unknown;
 
 /**
  * Tells the service manager how the daemon is (sd_notify(3)): "READY=1", "STOPPING=1".
  *
- * Does nothing without NOTIFY_SOCKET; a name that starts with @ is in the abstract namespace, which a zero byte stands
- * for. Returns why it could not be told, undefined when all is well.
+ * Does nothing without NOTIFY_SOCKET, and loads native calls only with it. Returns why it could not be told, undefined
+ * when all is well: a daemon does not end because nobody wants to hear of it.
  */
-export function notifyManager(
+export async function notifyManager(
   state: string,
-  send: SendDatagram | undefined,
   env: NodeJS.ProcessEnv = process.env,
-): string | undefined {
-  const socket = env["NOTIFY_SOCKET"];
-  if (socket === undefined || socket === "") return undefined;
-  if (!/^[@/]./.test(socket)) return `NOTIFY_SOCKET ${socket}: neither a path nor an abstract name`;
-  if (send === undefined) return `NOTIFY_SOCKET ${socket}: this build cannot send datagrams`;
+  tell?: TellManager,
+): Promise<string | undefined> {
+  const address = env["NOTIFY_SOCKET"];
+  if (address === undefined || address === "") return undefined;
   try {
-    send(socket.replace(/^@/, "\0"), state);
+    const send = tell ?? (await import("../sys/process.js")).notifyServiceManager;
+    send(state, address);
     return undefined;
   } catch (error) {
-    return `NOTIFY_SOCKET ${socket}: ${(error as Error).message}`;
+    return `NOTIFY_SOCKET ${address}: ${(error as Error).message}`;
   }
 }

@@ -47,7 +47,10 @@ describe.concurrent("a wrong word is refused by name", () => {
     [["--listen", `/${"x".repeat(107)}`, "--connect", "b"], /--listen: \/x+ has 108 bytes: at most 107/],
     [["--listen", "a", "--connect", `/${"x".repeat(107)}`], /--connect: \/x+ has 108 bytes/],
     [["--listen", "", "--connect", "b"], /--listen: "" is no path of a socket/],
-    [[...PAIR, "--mask-backend-features", "log_all,log_everything"], /unknown log_everything; there are log_all, /],
+    [
+      [...PAIR, "--mask-backend-features", "log_all,log_everything"],
+      /--mask-backend-features: no feature is named "log_everything"; there are .*log_shmfd/,
+    ],
     [[...PAIR, "--datapath", "fast"], /fast.*svq, passthrough, auto/],
     [[...PAIR, "--metrics", "9464"], /--metrics: "9464" is no address/],
     [[...PAIR, "--grace", "5"], /"5" is not a duration/],
@@ -152,6 +155,19 @@ describe("a relay that runs", () => {
       expect.objectContaining({ level: "info", device: "g1.sock", queue: 0, connection: 3, msg: "listening" }),
     );
     expect(run.stderr.trimEnd().split("\n")).toHaveLength(logged.length);
+  });
+
+  test("--no-isolate runs a device in the main process, and stops it as well", async () => {
+    const run = await withRelay(
+      ["ok"],
+      async ({ child, folder }) => {
+        const talk = await QmpTalk.negotiated(join(folder, "c.sock"));
+        expect(await talk.ask({ execute: "query-status" })).toMatchObject({ return: { pid: child.pid } });
+        talk.socket.destroy();
+      },
+      ["--no-isolate"],
+    );
+    expect(run.code).toBe(0);
   });
 
   test("ends with 0 after SIGINT to the whole group, and after quit; clients are told", async () => {

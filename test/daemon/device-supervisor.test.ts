@@ -171,6 +171,13 @@ test("stop() is clean when the process ends with 0 in time, and not when it has 
   expect(crashing.processes).toHaveLength(1);
 });
 
+test("a device that was stopped before it started does not start", async () => {
+  const { supervisor, processes } = device();
+  expect(await supervisor.stop()).toBe(true);
+  await expect(supervisor.start()).rejects.toThrow(/stopped before it started/);
+  expect(processes).toEqual([]);
+});
+
 test("stop() while it waits for a restart ends that wait; while it starts, the process", async () => {
   const lost = await readyDevice();
   lost.processes[0]!.end({ signal: "SIGBUS" });
