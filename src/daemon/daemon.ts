@@ -52,8 +52,8 @@ export class Daemon {
   /**
    * Starts everything; resolves when every device listens.
    *
-   * Throws UsageError or ConfigError for what cannot be used and RunBroken for a data process that died, or when `signal` came first;
-   * nothing is left behind.
+   * Throws UsageError or ConfigError for what cannot be used, RunBroken for a data process that died, or when `signal`
+   * came first; nothing is left behind.
    */
   static async start(options: DaemonOptions, signal?: AbortSignal): Promise<Daemon> {
     for (const { maskBackendFeatures } of options.devices) parseFeatureMask(maskBackendFeatures);
