@@ -450,6 +450,7 @@ static void print_linux_constants(void) {
   CONSTANT(EPOLLERR);
   CONSTANT(EPOLLHUP);
   CONSTANT(EPOLLRDHUP);
+  CONSTANT(EPOLLET);
 }
 
 /* ---- Rings ---- */

@@ -118,3 +118,5 @@ export const EPOLLERR = 8;
 export const EPOLLHUP = 0x10;
 /** Event of epoll: the peer will send no more. */
 export const EPOLLRDHUP = 0x2000;
+/** Flag of epoll: reports each change once, and not what is there still. */
+export const EPOLLET = 0x8000_0000;

@@ -39,6 +39,8 @@ export interface PathContext {
   readonly guestMemory: GuestMemory;
   readonly log: DirtyLog | undefined;
   readonly markPolicy: MarkPolicy;
+  /** Marks of the caller's own, where the log comes and goes while the path runs. */
+  readonly marks?: GuestMarks;
   readonly counters: Float64Array;
   readonly eventIdx: boolean;
   readonly indirect: boolean;
@@ -50,7 +52,8 @@ export function buildPath(context: PathContext): DataPath {
   const guest = guestAreas(context.setup, guestMemory);
   if (path === "passthrough") return new Passthrough();
   if (path === "notify") return new NotifyRelay(notifiers, counters);
-  const marks = new GuestMarks(context.log, context.markPolicy, context.setup.used, guest.num, counters);
+  const marks =
+    context.marks ?? new GuestMarks(context.log, context.markPolicy, context.setup.used, guest.num, counters);
   const shadow = shadowAreas(context);
   clearRings(shadow);
   const common = { guest, guestMemory, marks, indirect, guestCall: notifiers.guestCall, counters, start: context.base };

@@ -159,6 +159,7 @@ export class ShadowVirtqueue implements DataPath {
     let freeCount = books.freeCount | 0;
     let mapping = map.closing | 0; // The row that the last buffer lay in: none yet.
     let head = 0;
+    let bytes = 0;
     let fault = 0;
     chains: for (let taken = 0; taken < waiting; taken++) {
       head = guestAvail.read16(guestRing + ((lastAvailIdx & (num - 1)) << 1)) | 0;
@@ -228,6 +229,7 @@ export class ShadowVirtqueue implements DataPath {
           count += pieces;
         }
         pages += (length >>> 12) + 1;
+        bytes += length >>> 0;
         if ((word & NEXT) === 0) break;
         index = word >>> 16;
       }
@@ -247,6 +249,7 @@ export class ShadowVirtqueue implements DataPath {
     state.lastAvailIdx = lastAvailIdx;
     state.shadowAvailIdx = shadowAvailIdx;
     counters[COUNTERS.descriptors]! += books.freeCount - freeCount;
+    counters[COUNTERS.relayedBytes]! += bytes;
     books.freeHead = freeHead;
     books.freeCount = freeCount;
     this.#lastHead = head;

@@ -60,6 +60,8 @@ export const COUNTERS = {
   quarantined: 25,
   /** Used lengths beyond what the device could write, cut down. */
   clampedLengths: 26,
+  /** Bytes of the buffers of chains handed on, in both directions. */
+  relayedBytes: 27,
 } as const;
 
 /** The name of a counter. */

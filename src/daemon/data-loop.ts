@@ -1,0 +1,255 @@
+import { openFdCount } from "../sys/process.js";
+import { UnixListener } from "../sys/unix-listener.js";
+import type { UnixSocket } from "../sys/unix-socket.js";
+import { BackEnd, BackEndLost } from "./back-end.js";
+import type { Command, ControlLine } from "./control-line.js";
+import { DATAPATHS, type DataOptions, type Datapath } from "./data-options.js";
+import { addTotals, featureReport, iovaMappings, noTotals, queueStats, queueStatus } from "./device-report.js";
+import { FdLoop, type Watch } from "./fd-loop.js";
+import { FrontEnd, FrontEndGone } from "./front-end.js";
+import { isPeerTrouble } from "./trouble.js";
+import { VhostDevice } from "./vhost-device.js";
+
+/** Turns of the queues between two looks at the sockets, while there is work. */
+const STEPS_A_TURN = 64;
+/** What poll takes: a wait that something ends. */
+const FOREVER_MS = 0x7fff_ffff;
+
+/** A front end that is connected, with the device behind it. */
+interface Connection {
+  readonly number: number;
+  readonly front: FrontEnd;
+  readonly device: VhostDevice;
+  readonly watches: readonly Watch[];
+}
+
+/**
+ * What one data process does: listens, serves one front end at a time, moves its queues, and sleeps in one place.
+ *
+ * Whatever a peer does costs at most the connection: the process listens on.
+ */
+export class DataLoop {
+  readonly #options: DataOptions;
+  readonly #line: ControlLine;
+  readonly #loop = new FdLoop();
+  readonly #listener: UnixListener;
+  readonly #messages = new Map<string, { received: number; sent: number }>();
+  #connection: Connection | undefined;
+  #connections = 0;
+  #ended = false;
+  #totals = noTotals();
+  #switches = 0;
+  #faults = 0;
+  readonly #startedMs = performance.now();
+
+  /** Listens; throws SocketPathError and NativeError. */
+  constructor(options: DataOptions, line: ControlLine) {
+    this.#options = options;
+    this.#line = line;
+    this.#listener = UnixListener.listen(options.listen);
+    this.#loop.watch(this.#listener.fd, () => this.#accept());
+    this.#loop.watch(line.fd, () => this.#readCommands());
+    line.event("DEVICE_READY", { listen: options.listen });
+  }
+
+  /** Runs until it is told to stop, or the main process is gone. */
+  run(): void {
+    try {
+      while (!this.#ended) this.#turn();
+    } finally {
+      this.#disconnect("the relay stops");
+      this.#listener.close();
+      this.#loop.close();
+    }
+  }
+
+  #turn(): void {
+    try {
+      for (let step = 0; step < STEPS_A_TURN; step++) {
+        if (this.#connection?.device.step() === true) continue;
+        // Nothing moved: whoever sleeps now has asked all peers to ring, and looked once more.
+        const safe = this.#connection?.device.arm() ?? true;
+        this.#loop.turn(safe ? FOREVER_MS : 0);
+        return;
+      }
+      this.#loop.turn(0);
+    } catch (error) {
+      this.#endOver(error);
+    }
+  }
+
+  #accept(): void {
+    const socket = this.#listener.accept();
+    if (socket === undefined) return;
+    if (this.#connection !== undefined) {
+      socket.close();
+      this.#line.event("PEER_REFUSED", { why: "another front end is connected" });
+      return;
+    }
+    this.#connect(socket);
+  }
+
+  #connect(socket: UnixSocket): void {
+    const number = ++this.#connections;
+    const { connect: path, backendTimeoutMs: timeoutMs } = this.#options;
+    let back: BackEnd | undefined;
+    try {
+      back = BackEnd.connect({ path, timeoutMs, onSent: (name) => this.#count(name, "sent") });
+      const device = new VhostDevice(back, this.#loop, this.#options, this.#events(number));
+      const front = new FrontEnd(socket, device, timeoutMs, (name) => this.#count(name, "received"));
+      const watches = [
+        this.#loop.watch(front.fd, () => front.read()),
+        this.#loop.watch(back.fd, () => device.back.check()),
+      ];
+      this.#connection = { number, front, device, watches };
+      this.#line.event("CONNECTED", { connection: number });
+    } catch (error) {
+      back?.close();
+      socket.close();
+      this.#line.event("BACKEND_LOST", { connection: number, why: messageOf(error) });
+    }
+  }
+
+  #events(connection: number) {
+    return {
+      pathChanged: (from: string, to: string, why: string, pauseNs: number) => {
+        this.#line.event("DATAPATH_CHANGED", { connection, from, to, why, pause_ns: pauseNs });
+      },
+      logging: (on: boolean) => this.#line.event(on ? "LOGGING_STARTED" : "LOGGING_STOPPED", { connection }),
+      queueBroken: (queue: number, reason: string) => this.#line.event("QUEUE_BROKEN", { connection, queue, reason }),
+    };
+  }
+
+  /** Ends the connection over what a peer did; anything else is a mistake of ours, and ends the process. */
+  #endOver(error: unknown): void {
+    if (error instanceof BackEndLost) {
+      this.#line.event("BACKEND_LOST", { connection: this.#connection?.number, why: error.message });
+    } else if (!(error instanceof FrontEndGone) && !isPeerTrouble(error)) {
+      throw error;
+    }
+    this.#disconnect(messageOf(error));
+  }
+
+  #disconnect(why: string): void {
+    if (this.#connection === undefined) return;
+    const { number, front, device, watches } = this.#connection;
+    this.#connection = undefined;
+    for (const watch of watches) watch.stop();
+    try {
+      // What the guest still waits for is returned, as far as the back end has done it.
+      device.stopAll();
+    } catch (error) {
+      if (!(error instanceof BackEndLost) && !isPeerTrouble(error)) throw error;
+    }
+    this.#totals = addTotals(this.#totals, device.queues);
+    this.#switches += device.switches;
+    this.#faults += device.faults;
+    front.close();
+    device.close();
+    this.#line.event("DISCONNECTED", { connection: number, why });
+  }
+
+  #count(name: string, way: "received" | "sent"): void {
+    const counts = this.#messages.get(name) ?? { received: 0, sent: 0 };
+    counts[way] += 1;
+    this.#messages.set(name, counts);
+  }
+
+  #readCommands(): void {
+    const commands = this.#line.read();
+    if (commands === undefined) this.#ended = true;
+    for (const command of commands ?? []) this.#answer(command);
+  }
+
+  #answer({ execute, arguments: given, id }: Command): void {
+    const answer = this.#answers[execute];
+    if (answer === undefined) {
+      this.#line.refuse(id, `there is no command ${execute}`, "CommandNotFound");
+      return;
+    }
+    try {
+      this.#line.answer(id, answer(given));
+    } catch (error) {
+      if (!isPeerTrouble(error) && !(error instanceof CommandError)) throw error;
+      this.#line.refuse(id, messageOf(error), error instanceof CommandError ? error.kind : "GenericError");
+    }
+  }
+
+  readonly #answers: Readonly<Record<string, (given: Readonly<Record<string, unknown>>) => object>> = {
+    "query-status": () => this.#status(),
+    "query-vq-status": () => ({ queues: this.#inUse().map((queue) => queueStatus(queue, this.#connection!.device)) }),
+    "query-iova-tree": () => ({ mappings: iovaMappings(this.#connection?.device) }),
+    "query-features": () => featureReport(this.#connected().device),
+    "query-stats": () => this.#stats(),
+    "set-datapath": (given) => this.#setDatapath(given["datapath"]),
+    stop: () => {
+      this.#ended = true;
+      return {};
+    },
+  };
+
+  #setDatapath(wanted: unknown): object {
+    if (!DATAPATHS.includes(wanted as Datapath)) {
+      throw new CommandError("GenericError", `"datapath" is one of ${DATAPATHS.join(", ")}`);
+    }
+    const { device } = this.#connected();
+    const pause = device.setPath(wanted as Datapath, "by command");
+    return { datapath: device.path, pause_ns: pause };
+  }
+
+  #status(): object {
+    const device = this.#connection?.device;
+    const running = device?.queues.some(({ live }) => live) ?? false;
+    return {
+      listen: this.#options.listen,
+      connect: this.#options.connect,
+      state: device === undefined ? "listening" : running ? "running" : "connected",
+      datapath: device?.path ?? this.#options.datapath,
+      logging: device?.logging ?? false,
+      connections: this.#connections,
+      pid: process.pid,
+      uptime_seconds: Math.round(performance.now() - this.#startedMs) / 1000,
+    };
+  }
+
+  #stats(): object {
+    const device = this.#connection?.device;
+    const totals = addTotals(this.#totals, device?.queues ?? []);
+    const { user, system } = process.cpuUsage();
+    return {
+      ...totals,
+      switches: this.#switches + (device?.switches ?? 0),
+      faults: this.#faults + (device?.faults ?? 0),
+      syscalls: this.#loop.waits + totals.kicks + totals.calls,
+      messages: Object.fromEntries(this.#messages),
+      pauses: device?.pauses ?? [],
+      cpu_ns: (user + system) * 1000,
+      rss_bytes: process.memoryUsage.rss(),
+      fds: openFdCount(),
+      queues: this.#inUse().map(queueStats),
+    };
+  }
+
+  #inUse() {
+    return this.#connection?.device.queues.filter(({ session }) => session.num > 0) ?? [];
+  }
+
+  #connected(): Connection {
+    if (this.#connection === undefined) throw new CommandError("DeviceNotActive", "no front end is connected");
+    return this.#connection;
+  }
+}
+
+/** A command that cannot be carried out now, or makes no sense. */
+class CommandError extends Error {
+  readonly kind: "GenericError" | "DeviceNotActive";
+
+  constructor(kind: CommandError["kind"], desc: string) {
+    super(desc);
+    this.kind = kind;
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

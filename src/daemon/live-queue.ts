@@ -1,0 +1,283 @@
+import type { DirtyLog } from "../dirty/dirty-log.js";
+import type { IovaTree } from "../iova/iova-tree.js";
+import * as vu from "../layout/vhost-user.js";
+import { availRingBytes, descTableBytes, usedRingBytes, VRING_USED } from "../layout/virtio-ring.js";
+import { u16 } from "../memory/shared-memory.js";
+import { GuestMarks } from "../relay/guest-marks.js";
+import { buildPath } from "../relay/paths.js";
+import type { ShadowVirtqueue } from "../relay/shadow-virtqueue.js";
+import { PeerFault } from "../ring/peer-fault.js";
+import type { RingState } from "../ring/ring-state.js";
+import { EventFdNotifier } from "../sys/event-fd.js";
+import { COUNTERS } from "../telemetry/counters.js";
+import type { QueueSetup } from "../transport/driver-transport.js";
+import { decodeVringState, encodeVringAddr, encodeVringFile, encodeVringState } from "../vhost-user/payloads.js";
+import type { RingSession } from "../vhost-user/session.js";
+import type { BackEnd } from "./back-end.js";
+import type { FdLoop, Watch } from "./fd-loop.js";
+import type { GuestTable } from "./guest-table.js";
+import type { ShadowRegion } from "./shadow-region.js";
+
+const CHAINS_LEFT = "the back end keeps chains that it fetched";
+
+/** What a queue needs of its device to start. */
+export interface QueueGround {
+  readonly back: BackEnd;
+  readonly loop: FdLoop;
+  readonly table: GuestTable;
+  readonly shadow: ShadowRegion;
+  readonly tree: IovaTree;
+  /** Where the shadow rings are for the back end; undefined on passthrough. */
+  readonly shadowAt: number | undefined;
+  readonly shadowNum: number;
+  readonly log: DirtyLog | undefined;
+  readonly eventIdx: boolean;
+  readonly indirect: boolean;
+  /** Whether the back end has queues enabled by message, rather than by their kick. */
+  readonly canEnable: boolean;
+  readonly timeoutMs: number;
+}
+
+/**
+ * One queue of a device behind vhost-user: what the front end said of it, its notifications, and its data path.
+ *
+ * It starts at the back end and stops there as a whole. In between a shadow queue is moved by step(); a queue on
+ * passthrough has the guest's own eventfds and needs nobody.
+ */
+export class LiveQueue {
+  readonly index: number;
+  readonly session: RingSession;
+  readonly counters = new Float64Array(Object.keys(COUNTERS).length);
+  kick: EventFdNotifier | undefined;
+  call: EventFdNotifier | undefined;
+  err: EventFdNotifier | undefined;
+  /** Why the queue is broken, until the front end stops it. */
+  broken: string | undefined;
+  /** The shadow virtqueue, while one is in between. */
+  path: ShadowVirtqueue | undefined;
+  /** Whether the back end has started it. */
+  live = false;
+  #marks: GuestMarks | undefined;
+  /** Where in guest memory writes to the used ring are logged. */
+  #usedAt = 0;
+  #deviceKick: EventFdNotifier | undefined;
+  #deviceCall: EventFdNotifier | undefined;
+  #watches: Watch[] = [];
+
+  constructor(index: number, session: RingSession) {
+    this.index = index;
+    this.session = session;
+  }
+
+  /** System calls made to notify. */
+  get signals(): number {
+    return this.counters[COUNTERS.relayKicks]! + this.counters[COUNTERS.relayCalls]!;
+  }
+
+  /** Where the guest's ring stands while a shadow queue is in between; undefined on passthrough. */
+  get state(): ShadowVirtqueue["state"] | undefined {
+    return this.path?.state;
+  }
+
+  /** Moves what there is to move; true when there was any. Throws PeerFault. */
+  step(): boolean {
+    if (this.path === undefined) return false;
+    return this.session.enabled ? this.path.step() : this.path.drain();
+  }
+
+  /** Asks guest and back end to notify; true when sleeping is safe. Throws PeerFault. */
+  arm(): boolean {
+    return this.path?.arm() ?? true;
+  }
+
+  /** Starts the queue where the session says, with a shadow ring or the guest's own; throws PeerFault, BackEndLost. */
+  start(ground: QueueGround): void {
+    if (ground.shadowAt === undefined) this.#startGuestRing(ground);
+    else this.#startShadow(ground, ground.shadowAt);
+    const enable = encodeVringState({ index: this.index, num: Number(this.session.enabled) });
+    if (ground.canEnable) ground.back.tell(vu.VHOST_USER_SET_VRING_ENABLE, enable);
+    this.live = true;
+    // What was kicked or called for while nobody was there.
+    this.kick?.signal();
+    this.call?.signal();
+  }
+
+  /**
+   * Stops the queue at the back end, returns what it has used, takes back what it never fetched.
+   *
+   * Returns where the guest's ring stands, which the session then says too. Throws PeerFault, BackEndLost; what the
+   * back end may have written is then marked.
+   */
+  stop(ground: QueueGround): RingState {
+    this.#unwatch();
+    this.live = false;
+    const answer = ground.back.ask(vu.VHOST_USER_GET_VRING_BASE, encodeVringState({ index: this.index, num: 0 }));
+    const base = u16(decodeVringState(answer).num);
+    const state =
+      this.path === undefined
+        ? { lastAvailIdx: base, usedIdx: base }
+        : this.#takeBack(this.path, base, ground.timeoutMs);
+    this.path = undefined;
+    this.session.base = state.lastAvailIdx;
+    return state;
+  }
+
+  /** Gives the queue up: whatever its back end may have written is marked, and where it stood is the base. */
+  abandon(): void {
+    this.#unwatch();
+    this.live = false;
+    this.path?.abandon();
+    // As vhost's users do when a base is lost: what was used is known, what was in flight is not.
+    if (this.path !== undefined) this.session.base = this.path.state.guestUsedIdx;
+    this.path = undefined;
+  }
+
+  /** Puts marks elsewhere, or nowhere, from the next batch on. */
+  setLog(log: DirtyLog | undefined): void {
+    if (this.#marks !== undefined) this.#marks.log = log;
+  }
+
+  /** Whether marks of its used ring are made elsewhere than where they are to be from now on. */
+  logsElsewhere(log: number | undefined): boolean {
+    return this.path !== undefined && log !== undefined && log !== this.#usedAt;
+  }
+
+  /** Tells a back end that works on the guest's ring where to log it. */
+  forwardAddress(back: BackEnd): void {
+    if (this.live && this.path === undefined) {
+      back.tell(vu.VHOST_USER_SET_VRING_ADDR, encodeVringAddr(this.session.addr!));
+    }
+  }
+
+  /** Tells the back end of a new call of the guest's, where it signals that itself. */
+  forwardCall(back: BackEnd): void {
+    if (this.live && this.path === undefined) this.#tellFile(back, vu.VHOST_USER_SET_VRING_CALL, this.call);
+  }
+
+  /** Closes all descriptors; the queue is stopped or abandoned before. */
+  close(): void {
+    for (const notifier of [this.kick, this.call, this.err, this.#deviceKick, this.#deviceCall]) notifier?.close();
+    this.kick = this.call = this.err = this.#deviceKick = this.#deviceCall = undefined;
+  }
+
+  /** The back end works on the guest's ring, with the guest's own notifications. */
+  #startGuestRing({ back, table }: QueueGround): void {
+    const { num, addr, base } = this.session;
+    this.#guestSetup(table);
+    back.tell(vu.VHOST_USER_SET_VRING_NUM, encodeVringState({ index: this.index, num }));
+    back.tell(vu.VHOST_USER_SET_VRING_BASE, encodeVringState({ index: this.index, num: base }));
+    back.tell(vu.VHOST_USER_SET_VRING_ADDR, encodeVringAddr(addr!));
+    this.#tellFile(back, vu.VHOST_USER_SET_VRING_CALL, this.call);
+    this.#tellFile(back, vu.VHOST_USER_SET_VRING_KICK, this.kick);
+  }
+
+  /** The back end works on a ring of the relay's. */
+  #startShadow(ground: QueueGround, shadowAt: number): void {
+    const { back, loop, shadow, shadowNum } = ground;
+    const { index } = this;
+    const setup = this.#guestSetup(ground.table);
+    const num = Math.max(setup.size, shadowNum);
+    const place = shadow.place(index);
+    const path = this.#shadowQueue(ground, setup, num);
+    const desc = shadowAt + place.driverArea.offset;
+    const addr = {
+      index,
+      log: undefined,
+      desc,
+      avail: desc + descTableBytes(num),
+      used: shadowAt + place.deviceArea.offset,
+    };
+    back.tell(vu.VHOST_USER_SET_VRING_NUM, encodeVringState({ index, num }));
+    back.tell(vu.VHOST_USER_SET_VRING_BASE, encodeVringState({ index, num: 0 }));
+    back.tell(vu.VHOST_USER_SET_VRING_ADDR, encodeVringAddr(addr));
+    this.#tellFile(back, vu.VHOST_USER_SET_VRING_CALL, this.#deviceCall);
+    this.#tellFile(back, vu.VHOST_USER_SET_VRING_KICK, this.#deviceKick);
+    this.path = path;
+    // Nothing is read of an eventfd: what it reports is a reason to look at the rings.
+    this.#watches = [this.kick, this.#deviceCall].flatMap((bell) => (bell ? [loop.watch(bell.fd, look, "edge")] : []));
+  }
+
+  #shadowQueue(ground: QueueGround, setup: QueueSetup, num: number): ShadowVirtqueue {
+    const { table, shadow, log, tree, eventIdx, indirect } = ground;
+    this.#deviceKick ??= EventFdNotifier.create();
+    this.#deviceCall ??= EventFdNotifier.create();
+    this.#usedAt = this.session.addr!.log ?? setup.used;
+    this.#marks = new GuestMarks(log, "all-writable", this.#usedAt, setup.size, this.counters);
+    const usedRing = table.memory.locate(setup.used, usedRingBytes(setup.size))!;
+    const usedIdx = usedRing.memory.observe16(usedRing.offset + VRING_USED.offsets.idx);
+    return buildPath({
+      path: "svq",
+      queue: this.index,
+      setup,
+      base: { lastAvailIdx: setup.lastAvailIdx, usedIdx },
+      plan: { tree, rings: [] },
+      shadow: { memory: shadow.memory, place: shadow.place(this.index), num },
+      notifiers: {
+        guestKick: NOBODY,
+        guestCall: { ...NOBODY, signal: () => this.call?.signal() },
+        deviceKick: this.#deviceKick,
+        deviceCall: this.#deviceCall,
+      },
+      guestMemory: table.memory,
+      log,
+      marks: this.#marks,
+      markPolicy: "all-writable",
+      counters: this.counters,
+      eventIdx,
+      indirect,
+    }) as ShadowVirtqueue;
+  }
+
+  /** The guest's ring by guest address; throws PeerFault when it is not all there. */
+  #guestSetup(table: GuestTable): QueueSetup {
+    const { num: size, addr, base } = this.session;
+    if (size === 0 || addr === undefined)
+      throw new PeerFault("queue-size", `queue ${this.index} has no size or no areas`);
+    const at = (what: string, address: number, bytes: number) => {
+      const gpa = table.gpaOf(address, bytes);
+      if (gpa !== undefined) return gpa;
+      throw new PeerFault("ring-outside-memory", `${what}: ${bytes} bytes at user address 0x${address.toString(16)}`);
+    };
+    return {
+      size,
+      desc: at("descriptor table", addr.desc, descTableBytes(size)),
+      avail: at("available ring", addr.avail, availRingBytes(size)),
+      used: at("used ring", addr.used, usedRingBytes(size)),
+      lastAvailIdx: base,
+      usedIdx: base,
+      call: 0,
+      alwaysCall: false,
+    };
+  }
+
+  /** Waits until the back end has returned what it fetched, then takes the rest back by identity. */
+  #takeBack(path: ShadowVirtqueue, base: number, timeoutMs: number): RingState {
+    const endMs = performance.now() + timeoutMs;
+    try {
+      // Posted receive buffers never complete: only what was fetched is waited for.
+      for (;;) {
+        path.drain();
+        if (u16(path.state.shadowAvailIdx - base) === path.inFlight)
+          return path.stop({ lastAvailIdx: base, usedIdx: base });
+        if (performance.now() > endMs) throw new PeerFault("used-idx-overrun", CHAINS_LEFT);
+      }
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
+  }
+
+  #tellFile(back: BackEnd, request: number, notifier: EventFdNotifier | undefined): void {
+    const fds = notifier === undefined ? [] : [notifier.owned];
+    back.tell(request, encodeVringFile({ index: this.index, hasFd: fds.length === 1 }), fds);
+  }
+
+  #unwatch(): void {
+    for (const watch of this.#watches) watch.stop();
+    this.#watches = [];
+  }
+}
+
+const NOBODY = { signal() {}, take: () => false, attach() {}, detach() {} };
+
+function look(): void {}

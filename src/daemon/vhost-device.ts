@@ -1,0 +1,301 @@
+import type { DirtyLog } from "../dirty/dirty-log.js";
+import { VHOST_F_LOG_ALL } from "../layout/vhost.js";
+import * as vu from "../layout/vhost-user.js";
+import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from "../layout/virtio-ring.js";
+import { PeerFault } from "../ring/peer-fault.js";
+import type { OwnedFd } from "../sys/fd.js";
+import { hasFeature } from "../transport/features.js";
+import type { MemRegion } from "../vhost-user/memory-regions.js";
+import { MessageFault } from "../vhost-user/message-fault.js";
+import { encodeBits, encodeLog, encodeVringState, type LogArea, type VringAddr } from "../vhost-user/payloads.js";
+import { newSession, type Session } from "../vhost-user/session.js";
+import type { BackEnd } from "./back-end.js";
+import type { DataOptions, Datapath } from "./data-options.js";
+import { DeviceLog } from "./device-log.js";
+import { type DeviceMemory, installRegions, passthroughMemory, shadowMemory } from "./device-memory.js";
+import type { FdLoop } from "./fd-loop.js";
+import { type FeatureOffer, offerFeatures } from "./feature-offer.js";
+import { GuestTable } from "./guest-table.js";
+import { LiveQueue, type QueueGround } from "./live-queue.js";
+import { ShadowRegion } from "./shadow-region.js";
+
+/** The data path that is really in use. */
+export type PathInUse = "svq" | "passthrough";
+
+/** What a device tells those who watch it. */
+export interface DeviceEvents {
+  readonly pathChanged: (from: PathInUse, to: PathInUse, why: string, pauseNs: number) => void;
+  readonly logging: (on: boolean) => void;
+  readonly queueBroken: (queue: number, reason: string) => void;
+}
+
+/** A time during which the guest's queues stood still. */
+interface Pause {
+  readonly ns: number;
+  readonly why: string;
+}
+
+const PAUSES_KEPT = 64;
+
+/**
+ * A device between a front end and a back end: its features, its memory, its queues, and which path they are on.
+ *
+ * What the relay's role is to threads this is to vhost-user: queues start and stop one by one, as the front end says,
+ * and a change of path or of memory stops them all in between, where the guest's rings stand. Lives as long as one
+ * connection of the front end.
+ */
+export class VhostDevice {
+  readonly session: Session;
+  readonly offer: FeatureOffer;
+  readonly table = new GuestTable();
+  readonly queues: readonly LiveQueue[];
+  readonly back: BackEnd;
+  /** The last times during which the guest's queues stood still, newest last. */
+  readonly pauses: Pause[] = [];
+  path: PathInUse;
+  switches = 0;
+  faults = 0;
+  readonly #options: DataOptions;
+  readonly #events: DeviceEvents;
+  readonly #loop: FdLoop;
+  readonly #shadow: ShadowRegion;
+  #wanted: Datapath;
+  #memory: DeviceMemory | undefined;
+  readonly #log = new DeviceLog();
+
+  /** Asks the back end what it has; throws BackEndLost. The connection is this device's from then on. */
+  constructor(back: BackEnd, loop: FdLoop, options: DataOptions, events: DeviceEvents) {
+    this.back = back;
+    this.#loop = loop;
+    this.#options = options;
+    this.#events = events;
+    this.#wanted = options.datapath;
+    this.path = this.#wanted === "svq" ? "svq" : "passthrough";
+    this.offer = offerFeatures(back, options);
+    this.session = newSession(this.offer);
+    this.#shadow = new ShadowRegion(this.offer.ringCount);
+    this.queues = this.session.rings.map((ring, index) => new LiveQueue(index, ring));
+  }
+
+  /** Whether the front end has asked for a log of what is written. */
+  get logging(): boolean {
+    return hasFeature(this.session.featuresAcked ?? 0n, VHOST_F_LOG_ALL);
+  }
+
+  /** What the back end sees of memory; undefined before there is any. */
+  get memory(): DeviceMemory | undefined {
+    return this.#memory;
+  }
+
+  /** Whether a message enables queues; without protocol features their kick does. */
+  get queuesAreEnabledByMessage(): boolean {
+    const acked = hasFeature(this.session.featuresAcked ?? 0n, vu.VHOST_USER_F_PROTOCOL_FEATURES);
+    return acked || this.session.protocolFeaturesAcked !== undefined;
+  }
+
+  /** Moves what there is to move on all queues; true when there was any. */
+  step(): boolean {
+    let moved = false;
+    for (const queue of this.queues) {
+      if (queue.path !== undefined && this.#guarded(queue, () => queue.step())) moved = true;
+    }
+    return moved;
+  }
+
+  /** Asks all peers to notify; true when sleeping is safe. */
+  arm(): boolean {
+    let safe = true;
+    for (const queue of this.queues) {
+      if (queue.path !== undefined && !this.#guarded(queue, () => queue.arm())) safe = false;
+    }
+    return safe;
+  }
+
+  /** Agrees on protocol features, with the back end too as far as they are its own. */
+  setProtocolFeatures(accepted: bigint): void {
+    this.session.protocolFeaturesAcked = accepted;
+    this.back.agree(this.offer.protocolForBackEnd(accepted));
+    // The shadow rings take one of the back end's.
+    this.session.memSlots = Math.max(1, this.offer.backSlots(this.back, accepted) - 1);
+  }
+
+  /** Agrees on features, with the back end too as far as they are its own; starts and ends logging while queues run. */
+  setFeatures(accepted: bigint): void {
+    const before = this.logging;
+    this.session.featuresAcked = accepted;
+    if (this.session.protocolFeaturesAcked === undefined) this.back.agree(this.offer.protocolForBackEnd(0n));
+    if (!this.session.rings.some(({ running }) => running) || this.#backLogs) {
+      const features = this.offer.forBackEnd(accepted, this.#backLogs);
+      this.back.tell(vu.VHOST_USER_SET_FEATURES, encodeBits(features));
+    }
+    if (this.logging === before) return;
+    this.#events.logging(this.logging);
+    if (this.#wanted === "auto") this.setPath("auto", this.logging ? "logging started" : "logging stopped");
+    this.#spreadLog();
+  }
+
+  /** Changes guest memory, by these regions or by fewer, with all queues stopped; throws what `change` throws. */
+  changeMemory(regions: readonly MemRegion[], change: () => void): void {
+    this.#log.demandRegions(regions);
+    this.#paused("memory", () => {
+      change();
+      this.session.regions = this.table.regions.map(({ region }) => region);
+      this.#install();
+    });
+  }
+
+  /** Where a queue's areas are; while it runs, only where its used ring is logged may change. */
+  setAddress(queue: LiveQueue, addr: VringAddr): void {
+    this.#log.demandUsedRing(addr.log, queue.session.num);
+    queue.session.addr = addr;
+    if (!queue.live) return;
+    queue.forwardAddress(this.back);
+    if (queue.logsElsewhere(addr.log)) this.#restart([queue]);
+  }
+
+  /** Starts a queue that has been kicked for the first time. */
+  startQueue(queue: LiveQueue): void {
+    queue.session.running = true;
+    queue.broken = undefined;
+    if (this.#memory === undefined) this.#install();
+    this.#guarded(queue, () => {
+      queue.start(this.#ground());
+      return true;
+    });
+  }
+
+  /** Stops a queue; its session then says where the guest's ring stands. */
+  stopQueue(queue: LiveQueue): void {
+    queue.session.running = false;
+    queue.session.kick = false;
+    if (queue.live) this.#guarded(queue, () => queue.stop(this.#ground()) !== undefined);
+  }
+
+  /** Stops all queues. */
+  stopAll(): void {
+    for (const queue of this.queues) this.stopQueue(queue);
+  }
+
+  /** Asks for a data path; returns for how long the queues stood still. Throws MessageFault when it cannot be. */
+  setPath(wanted: Datapath, why: string): number {
+    const target = wanted === "auto" ? (this.logging ? "svq" : "passthrough") : wanted;
+    const from = this.path;
+    if (target !== from && this.logging && wanted !== "auto") {
+      throw new MessageFault("wrong-state", "who logs what is written cannot change in the middle of it");
+    }
+    this.#wanted = wanted;
+    if (target === from) return 0;
+    const pauseNs = this.#paused(why, () => {
+      this.path = target;
+      this.#install();
+    });
+    this.switches += 1;
+    this.#events.pathChanged(from, target, why, pauseNs);
+    return pauseNs;
+  }
+
+  /** Puts the dirty log elsewhere; throws MappingFault, and MessageFault when it does not cover guest memory. */
+  setLog(area: LogArea, fd: OwnedFd): void {
+    if (this.#backLogs) this.back.ask(vu.VHOST_USER_SET_LOG_BASE, encodeLog(area), [fd]);
+    const { end } = this.table.memory;
+    this.#log.replace(area, fd, end, this.session.rings, () => this.#spreadLog());
+  }
+
+  /** Gives up whatever is there: for a peer that is gone. */
+  close(): void {
+    for (const queue of this.queues) {
+      queue.abandon();
+      queue.close();
+    }
+    this.back.close();
+    this.table.clear();
+    this.#log.close();
+    this.#shadow.close();
+  }
+
+  /** Whether the back end logs what it writes, since no shadow queue is meant to be in between. */
+  get #backLogs(): boolean {
+    return this.#wanted === "passthrough" && this.offer.backLogs;
+  }
+
+  /** Does something with all live queues stopped; returns how long that took. */
+  #paused(why: string, change: () => void): number {
+    const start = performance.now();
+    const live = this.queues.filter((queue) => queue.live);
+    this.#restart(live, change);
+    const ns = Math.round((performance.now() - start) * 1e6);
+    if (live.length > 0) this.pauses.push({ ns, why });
+    if (this.pauses.length > PAUSES_KEPT) this.pauses.shift();
+    return ns;
+  }
+
+  /** Stops queues, and starts again those that could be stopped, where they stood. */
+  #restart(queues: readonly LiveQueue[], meanwhile: () => void = () => {}): void {
+    for (const queue of queues) this.#guarded(queue, () => queue.stop(this.#ground()) !== undefined);
+    try {
+      meanwhile();
+    } finally {
+      for (const queue of queues) if (queue.broken === undefined) this.startQueue(queue);
+    }
+  }
+
+  /** Tells the back end what memory there is on the path in use. */
+  #install(): void {
+    if (this.table.regions.length === 0) return;
+    const { table } = this;
+    const next =
+      this.path === "svq" ? shadowMemory(table, this.#shadow, this.#options.iovaPolicy) : passthroughMemory(table);
+    installRegions(this.back, this.#memory?.regions ?? [], next.regions);
+    this.#memory = next;
+  }
+
+  #ground(): QueueGround {
+    const features = this.session.featuresAcked ?? 0n;
+    if (this.#memory === undefined) throw new PeerFault("ring-outside-memory", "there is no guest memory");
+    const { tree, shadowAt } = this.#memory;
+    return {
+      back: this.back,
+      loop: this.#loop,
+      table: this.table,
+      shadow: this.#shadow,
+      tree,
+      shadowAt,
+      shadowNum: this.#options.shadowQueueSize,
+      log: this.#dirtyLog(),
+      eventIdx: hasFeature(features, VIRTIO_RING_F_EVENT_IDX),
+      indirect: hasFeature(features, VIRTIO_RING_F_INDIRECT_DESC),
+      canEnable: this.offer.backHasProtocol,
+      timeoutMs: this.#options.backendTimeoutMs,
+    };
+  }
+
+  #spreadLog(): void {
+    for (const queue of this.queues) queue.setLog(this.#dirtyLog());
+  }
+
+  #dirtyLog(): DirtyLog | undefined {
+    if (!this.logging || this.#options.fault === "drop-marks") return undefined;
+    return this.#log.dirtyLog;
+  }
+
+  /** Does something that a peer can make fail: that queue then stands still, and the others go on. */
+  #guarded(queue: LiveQueue, act: () => boolean): boolean {
+    try {
+      return act();
+    } catch (error) {
+      if (!(error instanceof PeerFault)) throw error;
+      this.#break(queue, error);
+      return true;
+    }
+  }
+
+  #break(queue: LiveQueue, fault: PeerFault): void {
+    this.faults += 1;
+    queue.broken = fault.message;
+    // Marked after the back end has let go of the queue: until then it may write.
+    if (queue.live) this.back.ask(vu.VHOST_USER_GET_VRING_BASE, encodeVringState({ index: queue.index, num: 0 }));
+    queue.abandon();
+    queue.err?.signal();
+    this.#events.queueBroken(queue.index, fault.message);
+  }
+}
