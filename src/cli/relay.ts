@@ -27,6 +27,9 @@ interface RelayOptions {
   readonly control?: string;
   readonly metrics?: string;
   readonly isolate: boolean;
+  readonly iovaPolicy: "tree" | "gpa";
+  readonly shadowQueueSize: number;
+  readonly fault?: "drop-marks";
   readonly maskBackendFeatures: string;
   readonly grace: number;
   readonly logLevel: string;
@@ -48,6 +51,12 @@ export function relayCommand(): Command {
     .option("--metrics <host:port>", "serve Prometheus metrics on this address only")
     .option("--isolate", "a process for every device", true)
     .option("--no-isolate", "a thread for every device: a fault costs all of them")
+    .addOption(
+      new Option("--iova-policy <policy>", "addresses of guest memory for the back end: allocated, or the guest's own")
+        .choices(["tree", "gpa"])
+        .default("tree"),
+    )
+    .option("--shadow-queue-size <entries>", "of a shadow ring, unless the guest's is larger", queueSize, 1024)
     .option(
       "--mask-backend-features <names>",
       "features taken from the back end's offer, such as log_all,log_shmfd",
@@ -55,6 +64,7 @@ export function relayCommand(): Command {
     )
     .option("--grace <duration>", "how long a clean stop may take", parseDurationNs, 5e9)
     .addOption(new Option("--log-level <level>", "what is logged on stderr").choices(LOG_LEVELS).default("info"))
+    .addOption(new Option("--fault <fault>", "carry a fault along, for tests").choices(["drop-marks"]).hideHelp())
     .addOption(new Option("--data-process <file>", "another program as data process").hideHelp())
     .addHelpText("after", EXAMPLES);
   return command.action(async () => {
@@ -100,6 +110,9 @@ async function daemonOptions(options: RelayOptions): Promise<DaemonOptions> {
     datapath: options.datapath,
     maskBackendFeatures: options.maskBackendFeatures,
     graceMs: Math.round(options.grace / 1e6),
+    iovaPolicy: options.iovaPolicy,
+    shadowQueueSize: options.shadowQueueSize,
+    fault: options.fault,
   }));
   return {
     devices,
@@ -146,4 +159,11 @@ function aborted(signal: AbortSignal): Promise<void> {
 
 function oneMore(path: string, before: readonly string[]): string[] {
   return [...before, path];
+}
+
+function queueSize(text: string): number {
+  const entries = Number(text);
+  const fits = Number.isInteger(entries) && entries >= 1 && entries <= 32_768 && (entries & (entries - 1)) === 0;
+  if (!fits) throw new UsageError(`--shadow-queue-size: ${text} is no power of two from 1 to 32768`);
+  return entries;
 }

@@ -20,6 +20,14 @@ export interface DataProcessOptions {
   /** Path of the back end's socket; at most 107 bytes. */
   readonly connect: string;
   readonly datapath: (typeof DATAPATHS)[number];
+  /** How guest memory gets its I/O virtual addresses: allocated from a tree, or its own. */
+  readonly iovaPolicy?: "tree" | "gpa";
+  /** Entries of a shadow ring; a ring of the guest's that is larger gets its own size. */
+  readonly shadowQueueSize?: number;
+  /** How long the back end may take to answer a message, in milliseconds. */
+  readonly backendTimeoutMs?: number;
+  /** A fault to carry along, so that a test can see that it is noticed. */
+  readonly fault?: "drop-marks" | undefined;
   /** Names that parseFeatureMask() takes, with commas between, of what is to be taken from the back end's offer. */
   readonly maskBackendFeatures: string;
   /** Milliseconds that `stop` may take. */

@@ -22,7 +22,7 @@ export interface DaemonOptions {
   readonly log: Logger;
   readonly control?: string | undefined;
   readonly metrics?: MetricsAddress | undefined;
-  /** The built data process; dist/src/daemon/data-process.js unless given. */
+  /** The built data process; dist/src/daemon/data/data-process.js unless given. */
   readonly dataProcess?: string | undefined;
   /** Whether each device has a process of its own; a worker of this process otherwise. */
   readonly isolate: boolean;
@@ -127,7 +127,7 @@ export class Daemon {
 }
 
 async function startOf({ dataProcess, isolate }: DaemonOptions): Promise<StartDevice> {
-  const file = dataProcess ?? join(packageRoot(), "dist", "src", "daemon", "data-process.js");
+  const file = dataProcess ?? join(packageRoot(), "dist", "src", "daemon", "data", "data-process.js");
   if (!existsSync(file)) throw new RunBroken(`${file} is missing; run "npm run build"`);
   if (isolate) return processesOf(file);
   const { UnixSocket } = await import("../sys/unix-socket.js");

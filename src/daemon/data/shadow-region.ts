@@ -1,11 +1,11 @@
-import { availRingBytes, descTableBytes, QUEUE_SIZE_MAX, usedRingBytes } from "../layout/virtio-ring.js";
-import { PAGE_BYTES } from "../memory/address.js";
-import { RealMemory } from "../memory/real-memory.js";
-import type { SharedMemory } from "../memory/shared-memory.js";
-import type { ShadowRingPlace } from "../relay/address-plan.js";
-import type { OwnedFd } from "../sys/fd.js";
-import { type Mapping, map } from "../sys/mapping.js";
-import { createMemfd } from "../sys/memfd.js";
+import { availRingBytes, descTableBytes, QUEUE_SIZE_MAX, usedRingBytes } from "../../layout/virtio-ring.js";
+import { PAGE_BYTES } from "../../memory/address.js";
+import { RealMemory } from "../../memory/real-memory.js";
+import type { SharedMemory } from "../../memory/shared-memory.js";
+import type { ShadowRingPlace } from "../../relay/address-plan.js";
+import type { OwnedFd } from "../../sys/fd.js";
+import { type Mapping, map } from "../../sys/mapping.js";
+import { createMemfd } from "../../sys/memfd.js";
 
 const DRIVER_AREA_BYTES = wholePages(descTableBytes(QUEUE_SIZE_MAX) + availRingBytes(QUEUE_SIZE_MAX));
 const DEVICE_AREA_BYTES = wholePages(usedRingBytes(QUEUE_SIZE_MAX));

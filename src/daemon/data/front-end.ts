@@ -1,9 +1,9 @@
-import { closeAll, type OwnedFd } from "../sys/fd.js";
-import { SocketFault, type UnixSocket } from "../sys/unix-socket.js";
-import { awaitsReply, checkMessage, faultAction } from "../vhost-user/check-message.js";
-import { encodeAck, encodeReply, type Message, MessageReader } from "../vhost-user/codec.js";
-import { MessageFault } from "../vhost-user/message-fault.js";
-import { messageRule, requestName } from "../vhost-user/requests.js";
+import { closeAll, type OwnedFd } from "../../sys/fd.js";
+import { SocketFault, type UnixSocket } from "../../sys/unix-socket.js";
+import { awaitsReply, checkMessage, faultAction } from "../../vhost-user/check-message.js";
+import { encodeAck, encodeReply, type Message, MessageReader } from "../../vhost-user/codec.js";
+import { MessageFault } from "../../vhost-user/message-fault.js";
+import { messageRule, requestName } from "../../vhost-user/requests.js";
 import { BackEndRefused } from "./back-end.js";
 import { answerTo } from "./front-messages.js";
 import { isPeerTrouble } from "./trouble.js";

@@ -1,5 +1,5 @@
-import { COUNTERS } from "../telemetry/counters.js";
-import { FEATURE_NAMES_BY_BIT, PROTOCOL_FEATURE_NAMES } from "./feature-names.js";
+import { COUNTERS } from "../../telemetry/counters.js";
+import { featureNames } from "./feature-names.js";
 import type { LiveQueue } from "./live-queue.js";
 import type { VhostDevice } from "./vhost-device.js";
 
@@ -68,27 +68,15 @@ export function iovaMappings(device: VhostDevice | undefined): object[] {
 /** Who has which features, and what is masked, by name and with the reason. */
 export function featureReport({ offer, session }: VhostDevice): object {
   return {
-    backend: names(offer.backFeatures),
-    offered: names(offer.features),
-    accepted: names(session.featuresAcked ?? 0n),
+    backend: featureNames(offer.backFeatures, "features"),
+    offered: featureNames(offer.features, "features"),
+    accepted: featureNames(session.featuresAcked ?? 0n, "features"),
     masked: offer.masked,
     protocol: {
-      backend: protocolNames(offer.backProtocolFeatures),
-      offered: protocolNames(offer.protocolFeatures),
-      accepted: protocolNames(session.protocolFeaturesAcked ?? 0n),
+      backend: featureNames(offer.backProtocolFeatures, "protocol"),
+      offered: featureNames(offer.protocolFeatures, "protocol"),
+      accepted: featureNames(session.protocolFeaturesAcked ?? 0n, "protocol"),
       masked: offer.maskedProtocol,
     },
   };
-}
-
-function names(features: bigint): string[] {
-  return bitsOf(features).map((bit) => FEATURE_NAMES_BY_BIT.get(bit) ?? `bit ${bit}`);
-}
-
-function protocolNames(features: bigint): string[] {
-  return bitsOf(features).map((bit) => PROTOCOL_FEATURE_NAMES.get(bit) ?? `bit ${bit}`);
-}
-
-function bitsOf(features: bigint): number[] {
-  return Array.from({ length: 64 }, (_, bit) => bit).filter((bit) => (features >> BigInt(bit)) & 1n);
 }

@@ -1,8 +1,8 @@
-import { GuestMemory, type GuestRegion } from "../memory/guest-memory.js";
-import { RealMemory } from "../memory/real-memory.js";
-import type { OwnedFd } from "../sys/fd.js";
-import { type Mapping, map } from "../sys/mapping.js";
-import type { MemRegion } from "../vhost-user/memory-regions.js";
+import { GuestMemory, type GuestRegion } from "../../memory/guest-memory.js";
+import { RealMemory } from "../../memory/real-memory.js";
+import type { OwnedFd } from "../../sys/fd.js";
+import { type Mapping, map } from "../../sys/mapping.js";
+import type { MemRegion } from "../../vhost-user/memory-regions.js";
 
 /** A region of guest memory with its file, which this table owns and has mapped. */
 export interface MappedRegion {

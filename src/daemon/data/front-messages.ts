@@ -1,9 +1,9 @@
-import * as vu from "../layout/vhost-user.js";
-import { EventFdNotifier } from "../sys/event-fd.js";
-import type { OwnedFd } from "../sys/fd.js";
-import type { Message } from "../vhost-user/codec.js";
-import { decodeMemRegion, decodeMemTable } from "../vhost-user/memory-regions.js";
-import { MessageFault } from "../vhost-user/message-fault.js";
+import * as vu from "../../layout/vhost-user.js";
+import { EventFdNotifier } from "../../sys/event-fd.js";
+import type { OwnedFd } from "../../sys/fd.js";
+import type { Message } from "../../vhost-user/codec.js";
+import { decodeMemRegion, decodeMemTable } from "../../vhost-user/memory-regions.js";
+import { MessageFault } from "../../vhost-user/message-fault.js";
 import {
   decodeBits,
   decodeLog,
@@ -13,7 +13,7 @@ import {
   encodeBits,
   encodeU64,
   encodeVringState,
-} from "../vhost-user/payloads.js";
+} from "../../vhost-user/payloads.js";
 import type { LiveQueue } from "./live-queue.js";
 import type { VhostDevice } from "./vhost-device.js";
 

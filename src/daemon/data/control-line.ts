@@ -1,5 +1,5 @@
-import { closeAll, OwnedFd } from "../sys/fd.js";
-import { UnixSocket } from "../sys/unix-socket.js";
+import { closeAll, OwnedFd } from "../../sys/fd.js";
+import { UnixSocket } from "../../sys/unix-socket.js";
 
 /** The longest line that is taken: more than any command has. */
 const LINE_BYTES_MAX = 1 << 16;

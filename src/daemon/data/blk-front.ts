@@ -1,31 +1,31 @@
-import * as vu from "../layout/vhost-user.js";
+import * as vu from "../../layout/vhost-user.js";
 import {
   VIRTIO_BLK_OUTHDR,
   VIRTIO_BLK_S_OK,
   VIRTIO_BLK_SECTOR_BYTES,
   VIRTIO_BLK_T_IN,
   VIRTIO_BLK_T_OUT,
-} from "../layout/virtio-blk.js";
-import { featureBit, VIRTIO_F_VERSION_1 } from "../layout/virtio-config.js";
-import { VIRTIO_RING_F_EVENT_IDX } from "../layout/virtio-ring.js";
-import { gpa, highHalf, lowHalf, PAGE_BYTES } from "../memory/address.js";
-import { assert } from "../memory/assert.js";
-import { RealMemory } from "../memory/real-memory.js";
-import { DriverRing } from "../ring/driver-ring.js";
-import { clearRings, vringBytes, vringOffsets } from "../ring/vring-areas.js";
-import { EventFdNotifier } from "../sys/event-fd.js";
-import type { OwnedFd } from "../sys/fd.js";
-import { type Mapping, map } from "../sys/mapping.js";
-import { createMemfd } from "../sys/memfd.js";
-import { hasFeature } from "../transport/features.js";
-import { encodeMemTable, type MemRegion } from "../vhost-user/memory-regions.js";
+} from "../../layout/virtio-blk.js";
+import { featureBit, VIRTIO_F_VERSION_1 } from "../../layout/virtio-config.js";
+import { VIRTIO_RING_F_EVENT_IDX } from "../../layout/virtio-ring.js";
+import { gpa, highHalf, lowHalf, PAGE_BYTES } from "../../memory/address.js";
+import { assert } from "../../memory/assert.js";
+import { RealMemory } from "../../memory/real-memory.js";
+import { DriverRing } from "../../ring/driver-ring.js";
+import { clearRings, vringBytes, vringOffsets } from "../../ring/vring-areas.js";
+import { EventFdNotifier } from "../../sys/event-fd.js";
+import type { OwnedFd } from "../../sys/fd.js";
+import { type Mapping, map } from "../../sys/mapping.js";
+import { createMemfd } from "../../sys/memfd.js";
+import { hasFeature } from "../../transport/features.js";
+import { encodeMemTable, type MemRegion } from "../../vhost-user/memory-regions.js";
 import {
   decodeVringState,
   encodeBits,
   encodeVringAddr,
   encodeVringFile,
   encodeVringState,
-} from "../vhost-user/payloads.js";
+} from "../../vhost-user/payloads.js";
 import { BackEnd, BackEndLost } from "./back-end.js";
 import { FdLoop } from "./fd-loop.js";
 

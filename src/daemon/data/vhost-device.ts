@@ -1,16 +1,17 @@
-import type { DirtyLog } from "../dirty/dirty-log.js";
-import { VHOST_F_LOG_ALL } from "../layout/vhost.js";
-import * as vu from "../layout/vhost-user.js";
-import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from "../layout/virtio-ring.js";
-import { PeerFault } from "../ring/peer-fault.js";
-import type { OwnedFd } from "../sys/fd.js";
-import { hasFeature } from "../transport/features.js";
-import type { MemRegion } from "../vhost-user/memory-regions.js";
-import { MessageFault } from "../vhost-user/message-fault.js";
-import { encodeBits, encodeLog, encodeVringState, type LogArea, type VringAddr } from "../vhost-user/payloads.js";
-import { newSession, type Session } from "../vhost-user/session.js";
+import type { DirtyLog } from "../../dirty/dirty-log.js";
+import { VHOST_F_LOG_ALL } from "../../layout/vhost.js";
+import * as vu from "../../layout/vhost-user.js";
+import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from "../../layout/virtio-ring.js";
+import { PeerFault } from "../../ring/peer-fault.js";
+import type { OwnedFd } from "../../sys/fd.js";
+import { hasFeature } from "../../transport/features.js";
+import type { MemRegion } from "../../vhost-user/memory-regions.js";
+import { MessageFault } from "../../vhost-user/message-fault.js";
+import { encodeBits, encodeLog, encodeVringState, type LogArea, type VringAddr } from "../../vhost-user/payloads.js";
+import { newSession, type Session } from "../../vhost-user/session.js";
+import type { DATAPATHS } from "../control-messages.js";
 import type { BackEnd } from "./back-end.js";
-import type { DataOptions, Datapath } from "./data-options.js";
+import type { DataOptions } from "./data-options.js";
 import { DeviceLog } from "./device-log.js";
 import { type DeviceMemory, installRegions, passthroughMemory, shadowMemory } from "./device-memory.js";
 import type { FdLoop } from "./fd-loop.js";
@@ -19,6 +20,8 @@ import { GuestTable } from "./guest-table.js";
 import { LiveQueue, type QueueGround } from "./live-queue.js";
 import { ShadowRegion } from "./shadow-region.js";
 
+/** The data path that a device is asked to take. */
+export type Datapath = (typeof DATAPATHS)[number];
 /** The data path that is really in use. */
 export type PathInUse = "svq" | "passthrough";
 

@@ -1,10 +1,10 @@
-import { DirtyLog } from "../dirty/dirty-log.js";
-import { PAGE_BYTES } from "../memory/address.js";
-import { RealMemory } from "../memory/real-memory.js";
-import type { OwnedFd } from "../sys/fd.js";
-import { type Mapping, map, WINDOW_BYTES } from "../sys/mapping.js";
-import { MessageFault } from "../vhost-user/message-fault.js";
-import type { LogArea } from "../vhost-user/payloads.js";
+import { DirtyLog } from "../../dirty/dirty-log.js";
+import { PAGE_BYTES } from "../../memory/address.js";
+import { RealMemory } from "../../memory/real-memory.js";
+import type { OwnedFd } from "../../sys/fd.js";
+import { type Mapping, map, WINDOW_BYTES } from "../../sys/mapping.js";
+import { MessageFault } from "../../vhost-user/message-fault.js";
+import type { LogArea } from "../../vhost-user/payloads.js";
 
 /** Pages to a byte of the log. */
 const BYTE_PAGES = 8;

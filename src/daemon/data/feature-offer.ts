@@ -1,7 +1,7 @@
-import { VHOST_F_LOG_ALL } from "../layout/vhost.js";
-import * as vu from "../layout/vhost-user.js";
-import { featureBit } from "../layout/virtio-config.js";
-import { type FeatureRefusal, hasFeature, shadowableFeatures } from "../transport/features.js";
+import { VHOST_F_LOG_ALL } from "../../layout/vhost.js";
+import * as vu from "../../layout/vhost-user.js";
+import { featureBit } from "../../layout/virtio-config.js";
+import { type FeatureRefusal, hasFeature, shadowableFeatures } from "../../transport/features.js";
 import {
   type MaskedFeature,
   OWN_FEATURES,
@@ -9,8 +9,8 @@ import {
   offeredProtocolFeatures,
   parseFeatureMask,
   usedProtocolFeatures,
-} from "../vhost-user/features.js";
-import type { SessionOffer } from "../vhost-user/session.js";
+} from "../../vhost-user/features.js";
+import type { SessionOffer } from "../../vhost-user/session.js";
 import type { BackEnd } from "./back-end.js";
 import type { DataOptions } from "./data-options.js";
 
@@ -51,7 +51,7 @@ export function offerFeatures(back: BackEnd, options: DataOptions): FeatureOffer
   const seenProtocol = backProtocolFeatures & ~mask.protocolFeatures;
   back.tell(vu.VHOST_USER_SET_OWNER);
   const { offered, refused } = shadowableFeatures(seen, false);
-  const { offered: protocolFeatures, masked: maskedProtocol } = offeredProtocolFeatures(seenProtocol);
+  const { offered: protocolFeatures, masked: protocolRefusals } = offeredProtocolFeatures(seenProtocol);
   const backLogs = hasFeature(seen, VHOST_F_LOG_ALL) && hasFeature(seenProtocol, vu.VHOST_USER_PROTOCOL_F_LOG_SHMFD);
   // Without a shadow queue in between only the back end knows what is written.
   const logs = options.datapath !== "passthrough" || backLogs;
@@ -65,7 +65,7 @@ export function offerFeatures(back: BackEnd, options: DataOptions): FeatureOffer
     features: offered | (logs ? OWN_FEATURES : PROTOCOL_FEATURES),
     protocolFeatures: logs ? protocolFeatures : protocolFeatures & ~LOG_SHMFD,
     masked: refused.filter(({ bit }) => !hasFeature(OWN_FEATURES, bit)),
-    maskedProtocol: maskedProtocol.filter(({ bit }) => !hasFeature(OWN_PROTOCOL_FEATURES, bit)),
+    maskedProtocol: protocolRefusals.filter(({ bit }) => !hasFeature(OWN_PROTOCOL_FEATURES, bit)),
     backHasProtocol: hasProtocol,
     backLogs,
     ringCount: ringCount(back, seenProtocol),

@@ -1,5 +1,5 @@
-import { EPOLLET, EPOLLIN } from "../layout/linux.js";
-import { Poller } from "../sys/poller.js";
+import { EPOLLET, EPOLLIN } from "../../layout/linux.js";
+import { Poller } from "../../sys/poller.js";
 
 /** What is called when a descriptor has something; it may stop watches, its own among them. */
 type Handler = () => void;

@@ -1,10 +1,10 @@
-import { type DirtyLog, logBytes } from "../dirty/dirty-log.js";
-import { usedRingBytes } from "../layout/virtio-ring.js";
-import type { OwnedFd } from "../sys/fd.js";
-import type { MemRegion } from "../vhost-user/memory-regions.js";
-import { MessageFault } from "../vhost-user/message-fault.js";
-import type { LogArea } from "../vhost-user/payloads.js";
-import type { RingSession } from "../vhost-user/session.js";
+import { type DirtyLog, logBytes } from "../../dirty/dirty-log.js";
+import { usedRingBytes } from "../../layout/virtio-ring.js";
+import type { OwnedFd } from "../../sys/fd.js";
+import type { MemRegion } from "../../vhost-user/memory-regions.js";
+import { MessageFault } from "../../vhost-user/message-fault.js";
+import type { LogArea } from "../../vhost-user/payloads.js";
+import type { RingSession } from "../../vhost-user/session.js";
 import { MappedLog } from "./mapped-log.js";
 
 /**

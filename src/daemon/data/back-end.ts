@@ -1,11 +1,11 @@
-import * as vu from "../layout/vhost-user.js";
-import { featureBit } from "../layout/virtio-config.js";
-import { closeAll, type OwnedFd } from "../sys/fd.js";
-import { SocketFault, UnixSocket } from "../sys/unix-socket.js";
-import { checkReply } from "../vhost-user/check-message.js";
-import { encodeMessage, type Message, MessageReader } from "../vhost-user/codec.js";
-import { decodeBits, decodeU64, encodeBits } from "../vhost-user/payloads.js";
-import { messageRule, requestName } from "../vhost-user/requests.js";
+import * as vu from "../../layout/vhost-user.js";
+import { featureBit } from "../../layout/virtio-config.js";
+import { closeAll, type OwnedFd } from "../../sys/fd.js";
+import { SocketFault, UnixSocket } from "../../sys/unix-socket.js";
+import { checkReply } from "../../vhost-user/check-message.js";
+import { encodeMessage, type Message, MessageReader } from "../../vhost-user/codec.js";
+import { decodeBits, decodeU64, encodeBits } from "../../vhost-user/payloads.js";
+import { messageRule, requestName } from "../../vhost-user/requests.js";
 
 const NOTHING = new Uint8Array(0);
 const ACK_BYTES = 8;
