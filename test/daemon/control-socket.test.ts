@@ -147,10 +147,15 @@ test("clients over the bound are closed at once, and make room when they leave",
   const many = await Promise.all(Array.from({ length: 64 }, () => talk()));
   const over = await talk("connect");
   await over.over();
-  expect(lines.map(({ msg }) => msg)).toEqual([expect.stringContaining("more than 64 clients")]);
+  expect(lines[0]).toMatchObject({ msg: expect.stringContaining("more than 64 clients") });
   many[0]!.socket.destroy();
-  await sleep(50);
-  expect(await (await talk()).ask({ execute: "query-status" })).toHaveProperty("return");
+  let room: QmpTalk | undefined;
+  // The daemon hears of a client that leaves a moment later.
+  for (let tries = 0; room === undefined && tries < 200; tries++) {
+    await sleep(10);
+    room = await talk().catch(() => undefined);
+  }
+  expect(await room?.ask({ execute: "query-status" })).toHaveProperty("return");
 });
 
 test("clients that vanish in the middle of anything leave nothing", async () => {
