@@ -5,11 +5,12 @@ import { DATAPATHS } from "../control-messages.js";
 import { BackEnd, BackEndLost } from "./back-end.js";
 import type { Command, ControlLine } from "./control-line.js";
 import type { DataOptions } from "./data-options.js";
+import type { Datapath } from "./device-events.js";
 import { addTotals, featureReport, iovaMappings, noTotals, queueStats, queueStatus } from "./device-report.js";
 import { FdLoop, type Watch } from "./fd-loop.js";
 import { FrontEnd, FrontEndGone } from "./front-end.js";
 import { isPeerTrouble } from "./trouble.js";
-import { type Datapath, VhostDevice } from "./vhost-device.js";
+import { VhostDevice } from "./vhost-device.js";
 
 /** Turns of the queues between two looks at the sockets, while there is work. */
 const STEPS_A_TURN = 64;

@@ -9,9 +9,9 @@ import type { MemRegion } from "../../vhost-user/memory-regions.js";
 import { MessageFault } from "../../vhost-user/message-fault.js";
 import { encodeBits, encodeLog, encodeVringState, type LogArea, type VringAddr } from "../../vhost-user/payloads.js";
 import { newSession, type Session } from "../../vhost-user/session.js";
-import type { DATAPATHS } from "../control-messages.js";
 import type { BackEnd } from "./back-end.js";
 import type { DataOptions } from "./data-options.js";
+import type { Datapath, DeviceEvents, PathInUse, Pause } from "./device-events.js";
 import { DeviceLog } from "./device-log.js";
 import { type DeviceMemory, installRegions, passthroughMemory, shadowMemory } from "./device-memory.js";
 import type { FdLoop } from "./fd-loop.js";
@@ -19,24 +19,6 @@ import { type FeatureOffer, offerFeatures } from "./feature-offer.js";
 import { GuestTable } from "./guest-table.js";
 import { LiveQueue, type QueueGround } from "./live-queue.js";
 import { ShadowRegion } from "./shadow-region.js";
-
-/** The data path that a device is asked to take. */
-export type Datapath = (typeof DATAPATHS)[number];
-/** The data path that is really in use. */
-export type PathInUse = "svq" | "passthrough";
-
-/** What a device tells those who watch it. */
-export interface DeviceEvents {
-  readonly pathChanged: (from: PathInUse, to: PathInUse, why: string, pauseNs: number) => void;
-  readonly logging: (on: boolean) => void;
-  readonly queueBroken: (queue: number, reason: string) => void;
-}
-
-/** A time during which the guest's queues stood still. */
-interface Pause {
-  readonly ns: number;
-  readonly why: string;
-}
 
 const PAUSES_KEPT = 64;
 
