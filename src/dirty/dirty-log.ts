@@ -65,28 +65,30 @@ export class DirtyLog {
    * Takes every mark and adds it to `bitmap` (same format); returns the number of pages taken.
    *
    * Words are looked at plainly first: a mark that the look misses stays for the next round, and the last round runs
-   * when nobody marks any more. Each mark is handed out once. Throws when `bitmap` is shorter than the log.
+   * when nobody marks any more. Each mark is handed out once. Of words `firstWord` to `endWord − 1` only, whose first
+   * then is the first of `bitmap`; throws when that is shorter.
    */
-  take(bitmap: Uint32Array): number {
-    const words = Math.ceil(this.pageCount / WORD_PAGES);
-    assert(bitmap.length >= words, "the bitmap covers the log");
-    const end = this.offset + words * 4;
+  take(bitmap: Uint32Array, firstWord = 0, endWord = Math.ceil(this.pageCount / WORD_PAGES)): number {
+    assert(firstWord >= 0 && endWord <= Math.ceil(this.pageCount / WORD_PAGES), "taken words lie inside the log");
+    assert(bitmap.length >= endWord - firstWord, "the bitmap covers what is taken");
+    const base = this.offset + firstWord * 4;
+    const end = this.offset + endWord * 4;
     let pages = 0;
-    for (let from = this.offset; from < end; from += BLOCK_BYTES) {
-      pages += this.#takeBlock(from, Math.min(from + BLOCK_BYTES, end), bitmap);
+    for (let from = base; from < end; from += BLOCK_BYTES) {
+      pages += this.#takeBlock(from, Math.min(from + BLOCK_BYTES, end), base, bitmap);
     }
     return pages;
   }
 
-  #takeBlock(from: number, end: number, bitmap: Uint32Array): number {
-    const { memory, offset } = this;
+  #takeBlock(from: number, end: number, base: number, bitmap: Uint32Array): number {
+    const { memory } = this;
     const found = this.#found;
     const count = memory.listNonZero32(from, end, found);
     let pages = 0;
     for (let i = 0; i < count; i++) {
       const at = found[i]!;
       const bits = memory.takeBits32(at);
-      bitmap[(at - offset) >>> 2]! |= bits;
+      bitmap[(at - base) >>> 2]! |= bits;
       pages += bitCount(bits);
     }
     return pages;

@@ -1,0 +1,5 @@
+import type { TrackerRow } from "./row.js";
+import { BASIC_ROWS } from "./rows/basic-rows.js";
+
+/** Every row of the comparison by its name, in the order of the table. */
+export const TRACKER_ROWS: ReadonlyMap<string, TrackerRow> = new Map([...BASIC_ROWS].map((row) => [row.name, row]));

@@ -1,0 +1,209 @@
+import { createHash } from "node:crypto";
+import { PAGE_BYTES } from "./address.js";
+import { assert } from "./assert.js";
+
+/** A block of guest RAM: a run of guest physical addresses. */
+export interface RamBlock {
+  /** First guest physical address; a multiple of 64 pages, so that its bits in a bitmap start a word. */
+  readonly gpa: number;
+  /** Length; a multiple of 64 pages. */
+  readonly bytes: number;
+}
+
+/**
+ * Guest RAM as a migration sees it: blocks with holes between them, and pages that can be copied and compared.
+ *
+ * "dense" RAM has its bytes, up to 4 GiB. "sparse" RAM has a stamp of 32 bits instead of each page, which a write
+ * changes: enough to tell whether a page was copied after its last write, and 256 GiB fit into 256 MiB.
+ */
+export interface GuestRam {
+  readonly kind: "dense" | "sparse";
+  /** In ascending order. */
+  readonly blocks: readonly RamBlock[];
+  /** One past the last page, holes included: bits of a bitmap that covers all of it. */
+  readonly endPage: number;
+  /** Pages without the holes. */
+  readonly pageCount: number;
+  /** Stores `payload` at `gpa`, within one block; false, with nothing written, when it does not lie in one. */
+  write(gpa: number, payload: Uint8Array): boolean;
+  /** Copies a page to RAM of the same kind and blocks. */
+  copyPage(page: number, target: GuestRam): void;
+  /** Whether a page differs from that of RAM of the same kind and blocks. */
+  pageDiffers(page: number, other: GuestRam): boolean;
+  /** SHA-256 of all blocks in order (of all stamps, where it is sparse), in hexadecimal. */
+  sha256(): string;
+}
+
+/** Sizes that RAM of each kind may have, in bytes. */
+export const RAM_BYTES_MAX = { dense: 4 * 2 ** 30, sparse: 256 * 2 ** 30 } as const;
+
+/** The block that holds an address; undefined for a hole. */
+export function blockOf({ blocks }: Pick<GuestRam, "blocks">, gpa: number): RamBlock | undefined {
+  return blocks.find((block) => gpa >= block.gpa && gpa < block.gpa + block.bytes);
+}
+
+/** RAM with its bytes in shared buffers. */
+export class DenseRam implements GuestRam {
+  readonly kind = "dense";
+  readonly blocks: readonly RamBlock[];
+  readonly endPage: number;
+  readonly pageCount: number;
+  readonly #bytes: readonly Uint8Array[];
+
+  /** Covers the buffers given, which may be of a machine that runs. */
+  constructor(blocks: readonly (RamBlock & { readonly buffer: SharedArrayBuffer })[]) {
+    checkBlocks(blocks);
+    this.blocks = blocks;
+    this.endPage = endPage(blocks);
+    this.pageCount = pageCount(blocks);
+    this.#bytes = blocks.map(({ buffer }) => new Uint8Array(buffer));
+  }
+
+  /** New RAM of these blocks, all zero. */
+  static allocate(blocks: readonly RamBlock[]): DenseRam {
+    return new DenseRam(blocks.map(({ gpa, bytes }) => ({ gpa, bytes, buffer: new SharedArrayBuffer(bytes) })));
+  }
+
+  write(gpa: number, payload: Uint8Array): boolean {
+    const index = this.#find(gpa, payload.length);
+    if (index < 0) return false;
+    this.#bytes[index]!.set(payload, gpa - this.blocks[index]!.gpa);
+    return true;
+  }
+
+  /** Copies bytes out, within one block; false when they do not lie in one. */
+  read(gpa: number, target: Uint8Array): boolean {
+    const index = this.#find(gpa, target.length);
+    if (index < 0) return false;
+    const from = gpa - this.blocks[index]!.gpa;
+    target.set(this.#bytes[index]!.subarray(from, from + target.length));
+    return true;
+  }
+
+  copyPage(page: number, target: GuestRam): void {
+    assert(target.write(page * PAGE_BYTES, this.#page(page)), "both have the same blocks");
+  }
+
+  pageDiffers(page: number, other: GuestRam): boolean {
+    assert(other instanceof DenseRam, "both are dense");
+    return Buffer.compare(this.#page(page), other.#page(page)) !== 0;
+  }
+
+  sha256(): string {
+    const hash = createHash("sha256");
+    for (const bytes of this.#bytes) hash.update(bytes);
+    return hash.digest("hex");
+  }
+
+  #page(page: number): Uint8Array {
+    const index = this.#find(page * PAGE_BYTES, PAGE_BYTES);
+    assert(index >= 0, "the page lies in a block");
+    const from = page * PAGE_BYTES - this.blocks[index]!.gpa;
+    return this.#bytes[index]!.subarray(from, from + PAGE_BYTES);
+  }
+
+  #find(gpa: number, bytes: number): number {
+    return this.blocks.findIndex((block) => gpa >= block.gpa && gpa + bytes <= block.gpa + block.bytes);
+  }
+}
+
+/** RAM of which only a stamp of each page is kept. */
+export class SparseRam implements GuestRam {
+  readonly kind = "sparse";
+  readonly blocks: readonly RamBlock[];
+  readonly endPage: number;
+  readonly pageCount: number;
+  readonly #stamps: readonly Uint32Array[];
+
+  constructor(blocks: readonly RamBlock[]) {
+    checkBlocks(blocks);
+    this.blocks = blocks;
+    this.endPage = endPage(blocks);
+    this.pageCount = pageCount(blocks);
+    this.#stamps = blocks.map(({ bytes }) => new Uint32Array(bytes / PAGE_BYTES));
+  }
+
+  write(gpa: number, payload: Uint8Array): boolean {
+    return this.touch(gpa, payload.length);
+  }
+
+  /** Counts a write of `bytes` bytes on each page it covers; false when they do not lie in one block. */
+  touch(gpa: number, bytes: number): boolean {
+    const index = this.blocks.findIndex((block) => gpa >= block.gpa && gpa + bytes <= block.gpa + block.bytes);
+    if (index < 0) return false;
+    const stamps = this.#stamps[index]!;
+    const from = gpa - this.blocks[index]!.gpa;
+    const last = Math.floor((from + bytes - 1) / PAGE_BYTES);
+    for (let page = Math.floor(from / PAGE_BYTES); page <= last; page++) stamps[page]! += 1;
+    return true;
+  }
+
+  copyPage(page: number, target: GuestRam): void {
+    assert(target instanceof SparseRam, "both are sparse");
+    const [index, at] = this.#at(page);
+    target.#stamps[index]![at] = this.#stamps[index]![at]!;
+  }
+
+  pageDiffers(page: number, other: GuestRam): boolean {
+    assert(other instanceof SparseRam, "both are sparse");
+    const [index, at] = this.#at(page);
+    return this.#stamps[index]![at] !== other.#stamps[index]![at];
+  }
+
+  sha256(): string {
+    const hash = createHash("sha256");
+    for (const stamps of this.#stamps) hash.update(stamps);
+    return hash.digest("hex");
+  }
+
+  #at(page: number): readonly [number, number] {
+    const gpa = page * PAGE_BYTES;
+    const index = this.blocks.findIndex((block) => gpa >= block.gpa && gpa < block.gpa + block.bytes);
+    assert(index >= 0, "the page lies in a block");
+    return [index, (gpa - this.blocks[index]!.gpa) / PAGE_BYTES];
+  }
+}
+
+/** Two blocks as the lab has them: three quarters from 0, a hole of a quarter, the last quarter above it. */
+export function ramBlocks(ramBytes: number): RamBlock[] {
+  const low = ramBytes * 0.75;
+  return [
+    { gpa: 0, bytes: low },
+    { gpa: ramBytes, bytes: ramBytes - low },
+  ];
+}
+
+/** RAM of the same kind and blocks as another, all zero: the destination's. */
+export function ramLike(ram: GuestRam): GuestRam {
+  return ram.kind === "dense" ? DenseRam.allocate(ram.blocks) : new SparseRam(ram.blocks);
+}
+
+/** Counts the pages in which two RAMs of the same kind and blocks differ. */
+export function differingPages(one: GuestRam, other: GuestRam): number {
+  let pages = 0;
+  for (const { gpa, bytes } of one.blocks) {
+    const end = (gpa + bytes) / PAGE_BYTES;
+    for (let page = gpa / PAGE_BYTES; page < end; page++) if (one.pageDiffers(page, other)) pages += 1;
+  }
+  return pages;
+}
+
+const BLOCK_GRAIN_BYTES = 64 * PAGE_BYTES;
+
+function checkBlocks(blocks: readonly RamBlock[]): void {
+  assert(blocks.length > 0, "there is RAM");
+  for (const [i, { gpa, bytes }] of blocks.entries()) {
+    assert(gpa % BLOCK_GRAIN_BYTES === 0 && bytes % BLOCK_GRAIN_BYTES === 0, "blocks are multiples of 64 pages");
+    const before = blocks[i - 1];
+    assert(before === undefined || before.gpa + before.bytes <= gpa, "blocks ascend and do not overlap");
+  }
+}
+
+function endPage(blocks: readonly RamBlock[]): number {
+  const last = blocks.at(-1)!;
+  return (last.gpa + last.bytes) / PAGE_BYTES;
+}
+
+function pageCount(blocks: readonly RamBlock[]): number {
+  return blocks.reduce((sum, { bytes }) => sum + bytes, 0) / PAGE_BYTES;
+}

@@ -1,0 +1,126 @@
+import { bitCount } from "../dirty/dirty-log.js";
+import { bitmapWords, countPages, hasPage, setPages } from "../dirty/page-bitmap.js";
+import type { WriterClass } from "../dirty/tracker-set.js";
+import { PAGE_BYTES, PAGE_SHIFT } from "../memory/address.js";
+import { differingPages, type GuestRam } from "../memory/guest-ram.js";
+
+/** One entry of a writer's journal. */
+export interface JournalEntry {
+  readonly page: number;
+  /** Of the page, after this write. */
+  readonly version: number;
+}
+
+/** What the oracle says of a whole migration. */
+export interface Verdict {
+  /** Pages that changed and were not copied since: not reported, or copied too early. */
+  readonly misses: number;
+  /** Pages that differ between source and destination. */
+  readonly differing: number;
+  /** Pages reported although nothing changed since the report before, by pages reported. */
+  readonly overReportRatio: number;
+  readonly sha256: { readonly source: string; readonly destination: string };
+}
+
+/**
+ * Ground truth: which pages really changed, by a version stamp that every store raises (specification 0.2).
+ *
+ * It sees each store at the choke points, behind every tracker; each report and each copy it is told by the engine.
+ */
+export class Oracle {
+  /** By page: how often it was written since begin(). */
+  readonly versions: Uint32Array;
+  /** Stores of each writer in their order, where journals are kept. */
+  readonly journals = new Map<WriterClass, JournalEntry[]>();
+  readonly #copied: Uint32Array;
+  /** Pages written and not reported since. */
+  readonly #unreported: Uint32Array;
+  readonly #keepsJournals: boolean;
+  #watching = false;
+  #reported = 0;
+  #over = 0;
+
+  /** `journals`: whether to keep every store; off where there are millions. */
+  constructor(ram: GuestRam, journals = false) {
+    this.versions = new Uint32Array(ram.endPage);
+    this.#copied = new Uint32Array(ram.endPage);
+    this.#unreported = new Uint32Array(bitmapWords(ram.endPage));
+    this.#keepsJournals = journals;
+  }
+
+  /** Watches from now on: trackers have just started. */
+  begin(): void {
+    this.#watching = true;
+    this.#unreported.fill(0);
+    this.#copied.set(this.versions);
+  }
+
+  /** Stops watching: the guest runs on elsewhere. */
+  end(): void {
+    this.#watching = false;
+  }
+
+  /** `writer` has written: a StoreWitness. */
+  readonly wrote = (writer: WriterClass, gpa: number, bytes: number): void => {
+    if (!this.#watching || bytes === 0) return;
+    const first = Math.floor(gpa / PAGE_BYTES);
+    const last = Math.floor((gpa + bytes - 1) / PAGE_BYTES);
+    for (let page = first; page <= last; page++) {
+      this.versions[page]! += 1;
+      if (this.#keepsJournals) this.#note(writer, page);
+    }
+    setPages(this.#unreported, first, last - first + 1);
+  };
+
+  /** A sync reported these pages, and no others. */
+  synced(reported: Uint32Array): void {
+    const unreported = this.#unreported;
+    for (let word = 0; word < reported.length; word++) {
+      const bits = reported[word]!;
+      if (bits === 0) continue;
+      this.#reported += bitCount(bits);
+      this.#over += bitCount(bits & ~unreported[word]!);
+      unreported[word]! &= ~bits;
+    }
+  }
+
+  /** The page as it is now is on its way to the destination. */
+  copied(page: number): void {
+    this.#copied[page] = this.versions[page]!;
+  }
+
+  /** Pages that changed since they were last copied, or that no sync has reported: after the last round, the misses. */
+  missed(): number[] {
+    const missed: number[] = [];
+    for (let page = 0; page < this.versions.length; page++) {
+      if (this.versions[page] !== this.#copied[page] || hasPage(this.#unreported, page)) missed.push(page);
+    }
+    return missed;
+  }
+
+  /** Pages written and not reported since, now. */
+  unreportedPages(): number {
+    return countPages(this.#unreported);
+  }
+
+  /** Judges the end: nobody writes, and all that is to be copied is. */
+  judge(source: GuestRam, destination: GuestRam): Verdict {
+    return {
+      misses: this.missed().length,
+      differing: differingPages(source, destination),
+      overReportRatio: this.#reported === 0 ? 0 : this.#over / this.#reported,
+      sha256: { source: source.sha256(), destination: destination.sha256() },
+    };
+  }
+
+  #note(writer: WriterClass, page: number): void {
+    const journal = this.journals.get(writer) ?? [];
+    if (journal.length === 0) this.journals.set(writer, journal);
+    journal.push({ page, version: this.versions[page]! });
+  }
+}
+
+/** Page of an address, for those who look journals up. */
+export function pageOf(gpa: number): number {
+  return Math.floor(gpa / 2 ** PAGE_SHIFT);
+}
