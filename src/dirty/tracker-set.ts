@@ -1,7 +1,7 @@
 import { errnoName } from "../layout/errno.js";
 import { PAGE_BYTES } from "../memory/address.js";
 import type { RamBlock } from "../memory/guest-ram.js";
-import { bitmapWords, countPages, orPages, setPages } from "./page-bitmap.js";
+import { bitmapWords, orPages, setPages } from "./page-bitmap.js";
 import type { Tracker } from "./tracker.js";
 
 /** Who writes guest memory: vCPUs, the relay or VMM itself, or a device by its name. */
@@ -115,11 +115,16 @@ export class TrackerSet {
     for (const { tracker } of this.entries) tracker.beforeCopy?.(firstPage, pageCount);
   }
 
-  /** Adds to `bitmap`, bit p for guest page p, what all trackers report of RAM; true unless all had to be marked. */
-  syncAll(bitmap: Uint32Array): boolean {
+  /**
+   * Adds to `bitmap`, bit p for guest page p, what all trackers report of RAM; true unless all had to be marked.
+   *
+   * Without the devices' trackers when `asksDevices` is false: what they know stays with them until they are asked.
+   */
+  syncAll(bitmap: Uint32Array, asksDevices = true): boolean {
     const from = this.#now();
     let known = true;
     for (const entry of this.entries) {
+      if (!asksDevices && ofDevicesOnly(entry)) continue;
       for (const window of this.#windows(entry)) known = this.#report(entry.tracker, window, bitmap) && known;
     }
     for (const writer of this.uncovered()) {
@@ -170,7 +175,6 @@ export class TrackerSet {
   }
 }
 
-/** Pages of RAM whose bit is set, for estimates. */
-export function dirtyPages(bitmap: Uint32Array): number {
-  return countPages(bitmap);
+function ofDevicesOnly({ covers }: TrackerEntry): boolean {
+  return covers.length > 0 && covers.every((writer) => writer.startsWith("device:"));
 }

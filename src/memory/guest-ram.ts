@@ -81,7 +81,8 @@ export class DenseRam implements GuestRam {
   }
 
   copyPage(page: number, target: GuestRam): void {
-    assert(target.write(page * PAGE_BYTES, this.#page(page)), "both have the same blocks");
+    const done = target.write(page * PAGE_BYTES, this.#page(page));
+    assert(done, "both have the same blocks");
   }
 
   pageDiffers(page: number, other: GuestRam): boolean {
@@ -136,6 +137,12 @@ export class SparseRam implements GuestRam {
     const last = Math.floor((from + bytes - 1) / PAGE_BYTES);
     for (let page = Math.floor(from / PAGE_BYTES); page <= last; page++) stamps[page]! += 1;
     return true;
+  }
+
+  /** How often a page was written. */
+  stamp(page: number): number {
+    const [index, at] = this.#at(page);
+    return this.#stamps[index]![at]!;
   }
 
   copyPage(page: number, target: GuestRam): void {

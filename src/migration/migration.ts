@@ -2,11 +2,11 @@ import type { Blocker } from "../dirty/blockers.js";
 import type { Degradation, TrackerSet } from "../dirty/tracker-set.js";
 import type { GuestRam } from "../memory/guest-ram.js";
 import type { Guest } from "./guest.js";
-import type { Oracle } from "./oracle.js";
+import type { Oracle, Verdict } from "./oracle.js";
 import type { MigrationParameters } from "./parameters.js";
 
 /** Where a migration stands, in QEMU's words. */
-export type MigrationStatus = "setup" | "active" | "device" | "completed" | "cancelled" | "failed";
+export type MigrationStatus = "setup" | "active" | "device" | "completed" | "cancelled" | "failed" | "blocked";
 
 /** One event of a migration, for its log. */
 export interface MigrationEvent {
@@ -33,19 +33,13 @@ export interface MigrationProgress {
   readonly throttlePercent: number;
 }
 
-/** Where pages go: the other side of the channel. */
-export interface Channel {
-  /** Sends a page; false when the channel broke. */
-  sendPage(page: number): boolean;
-  /** The last page is sent: false when the destination could not start. */
-  finish(): boolean;
-}
-
-/** Where a migration can be made to fail, for tests; each is asked once at its step. */
+/** Where a migration can be made to fail, for tests; each is asked at its step. */
 export interface MigrationFaults {
-  /** Answers a negative error number for a sync of all trackers. */
+  /** Answers a negative error number for a sync of all trackers, or 0; `round` is the one that begins. */
   readonly sync?: (round: number) => number;
-  readonly sendPage?: (sentPages: number) => boolean;
+  /** Whether the channel still takes a page, after so many. */
+  readonly channel?: (sentPages: number) => boolean;
+  /** Whether the destination can start, once it has everything. */
   readonly destination?: () => boolean;
 }
 
@@ -99,4 +93,6 @@ export interface MigrationOutcome {
   readonly throttlePercent: number;
   readonly degraded: readonly Degradation[];
   readonly events: readonly MigrationEvent[];
+  /** What the oracle found at the moment at which the destination takes over; undefined before that. */
+  readonly verdict: Verdict | undefined;
 }

@@ -36,11 +36,11 @@ interface PostedWrite {
 export class WritePort {
   readonly writer: WriterClass;
   readonly counters = { writes: 0, bytes: 0, faults: 0, posted: 0 };
-  readonly #ram: GuestRam;
+  #ram: GuestRam;
   readonly #witness: StoreWitness | undefined;
-  readonly #after: AfterWriteHook[] = [];
-  readonly #gates: (() => boolean)[] = [];
-  readonly #caches: TranslationCache[] = [];
+  #after: AfterWriteHook[] = [];
+  #gates: (() => boolean)[] = [];
+  #caches: TranslationCache[] = [];
   #posted: PostedWrite[] = [];
 
   constructor({ writer, ram, witness }: WritePortParts) {
@@ -65,6 +65,15 @@ export class WritePort {
     const cache = new TranslationCache(walker, () => this.drain());
     this.#caches.push(cache);
     return cache;
+  }
+
+  /** Writes to other RAM from now on, as another host's device: without the trackers of this one. */
+  moveTo(ram: GuestRam): void {
+    assert(this.#posted.length === 0, "nothing is on its way when a writer moves");
+    this.#ram = ram;
+    this.#after = [];
+    this.#gates = [];
+    this.#caches = [];
   }
 
   /** Asks `ready` before the writer begins another request: a tracker that holds it back (self-throttled). */
