@@ -28,7 +28,8 @@ export class LogTracker implements Tracker, AfterWriteHook {
   constructor(name: string, end: number, memory?: SharedMemory) {
     this.name = name;
     this.#bytes = logBytes(end);
-    this.memory = new CountedMemory(memory ?? new RealMemory(new SharedArrayBuffer(this.#bytes)));
+    const bytes = memory ?? new RealMemory(new SharedArrayBuffer(this.#bytes));
+    this.memory = bytes instanceof CountedMemory ? bytes : new CountedMemory(bytes);
     this.#log = new DirtyLog(this.memory, 0, end);
   }
 
@@ -46,12 +47,10 @@ export class LogTracker implements Tracker, AfterWriteHook {
 
   markAfterWrite(address: number, bytes: number): void {
     if (!this.#active || bytes === 0) return;
-    const { counters } = this;
-    counters.marks += 1;
-    const firstWord = Math.floor(address / PAGE_BYTES) >>> WORD_SHIFT;
-    counters.wordsTouched += (Math.floor((address + bytes - 1) / PAGE_BYTES) >>> WORD_SHIFT) - firstWord + 1;
+    this.counters.marks += 1;
+    this.memory.nextMark();
     this.#log.markRange(address, bytes);
-    counters.rmw = this.memory.sets;
+    this.#count();
   }
 
   report(
@@ -68,6 +67,7 @@ export class LogTracker implements Tracker, AfterWriteHook {
     const pages = Math.min(bytes / PAGE_BYTES, this.#log.pageCount - first);
     if (pages <= 0) return 0;
     this.counters.harvests += 1;
+    this.#count();
     const whole = first % 32 === 0 && (pages % 32 === 0 || first + pages === this.#log.pageCount);
     if (whole && pageBytes === PAGE_BYTES && options.noClear !== true) {
       this.counters.harvestWords += Math.ceil(pages / 32);
@@ -80,6 +80,12 @@ export class LogTracker implements Tracker, AfterWriteHook {
 
   footprintBytes(): number {
     return this.#active ? this.#bytes : 0;
+  }
+
+  /** What was marked by whoever else has the log's memory counts as well. */
+  #count(): void {
+    this.counters.rmw = this.memory.sets;
+    this.counters.wordsTouched = this.memory.touched;
   }
 
   /** The way for ranges inside words, coarser pages and NO_CLEAR: takes whole words, puts back what was not asked. */

@@ -41,7 +41,12 @@ export const SETTINGS: readonly Setting[] = [
   count("segments", "segments", "data segments of a request"),
   count("null_requests", "nullRequests", "requests of one pass of the null device"),
   onOff("dirty_log", "dirtyLog", "mark written pages"),
-  choice("mark_policy", "markPolicy", ["all-writable", "used-len"], "which bytes of a used buffer count as written"),
+  choice(
+    "mark_policy",
+    "markPolicy",
+    ["all-writable", "used-len", "hybrid"],
+    "which bytes of a used buffer count as written",
+  ),
   count("exit_ns", "exitNs", "busy delay added to each of the driver's kicks"),
   count("seed", "seed", "every random choice follows from it"),
 ];

@@ -42,16 +42,21 @@ export function blockOf({ blocks }: Pick<GuestRam, "blocks">, gpa: number): RamB
   return blocks.find((block) => gpa >= block.gpa && gpa < block.gpa + block.bytes);
 }
 
+/** A block with its bytes; offset 0 is `gpa`. */
+export interface DenseBlock extends RamBlock {
+  readonly buffer: SharedArrayBuffer;
+}
+
 /** RAM with its bytes in shared buffers. */
 export class DenseRam implements GuestRam {
   readonly kind = "dense";
-  readonly blocks: readonly RamBlock[];
+  readonly blocks: readonly DenseBlock[];
   readonly endPage: number;
   readonly pageCount: number;
   readonly #bytes: readonly Uint8Array[];
 
   /** Covers the buffers given, which may be of a machine that runs. */
-  constructor(blocks: readonly (RamBlock & { readonly buffer: SharedArrayBuffer })[]) {
+  constructor(blocks: readonly DenseBlock[]) {
     checkBlocks(blocks);
     this.blocks = blocks;
     this.endPage = endPage(blocks);

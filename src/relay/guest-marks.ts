@@ -10,8 +10,9 @@ import { COUNTERS } from "../telemetry/counters.js";
  * "all-writable": the whole writable extent captured when the chain was forwarded; right whatever the device reports.
  * "used-len": the first `len` bytes of it; fewer pages, and wrong when a device writes more than it says (VIRTIO 1.3
  * allows that, 2.7.8.2).
+ * "hybrid": as "used-len", and the whole extent of what is still in flight when the device is stopped.
  */
-export type MarkPolicy = "all-writable" | "used-len";
+export type MarkPolicy = "all-writable" | "used-len" | "hybrid";
 
 /** Marks what the relay itself writes into a guest's used ring, each time after it is written. */
 export class GuestMarks {
@@ -57,11 +58,24 @@ export class GuestMarks {
     this.#mark(entryOffset(0), (count - straight) * VRING_USED_ELEM.size);
   }
 
+  /** Whether what was returned counts by its used length. */
+  get exact(): boolean {
+    return this.policy !== "all-writable";
+  }
+
   /** Marks the words by which the guest is asked to kick or not to: flags, and avail_event. */
   eventWord(): void {
     if (this.log === undefined) return;
-    this.#mark(VRING_USED.offsets.flags, 2);
-    this.#mark(usedRingBytes(this.#num) - 2, 2);
+    const event = usedRingBytes(this.#num) - 2;
+    const last = this.#pageAt(event);
+    if (last >>> WORD_SHIFT !== this.#firstPage >>> WORD_SHIFT) {
+      this.#mark(VRING_USED.offsets.flags, 2);
+      this.#mark(event, 2);
+      return;
+    }
+    const bits = bitsBetween(this.#firstPage, this.#firstPage) | bitsBetween(last, last);
+    this.log.markWord(last >>> WORD_SHIFT, bits);
+    this.#counters[COUNTERS.dirtyMarks]! += 1;
   }
 
   /** Marks the whole used ring, as whoever takes over from an unknown state does. */

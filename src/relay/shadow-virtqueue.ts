@@ -282,7 +282,7 @@ export class ShadowVirtqueue implements DataPath {
     const num = shadow.num | 0;
     const guestRing = (guest.used + RING_ENTRIES) | 0;
     const shadowRing = (shadow.used + RING_ENTRIES) | 0;
-    const markExact = marks.policy === "used-len";
+    const markExact = marks.exact;
     const log = markExact ? undefined : marks.log?.memory;
     const logBase = (marks.log?.offset ?? 0) | 0;
     let { lastUsedIdx, guestUsedIdx } = state;
@@ -388,7 +388,8 @@ export class ShadowVirtqueue implements DataPath {
    */
   stop(base: RingState): RingState {
     const { state } = this;
-    const { guest } = this.#parts;
+    const { guest, marks } = this.#parts;
+    if (marks.policy === "hybrid") this.abandon();
     const unfetched = u16(state.shadowAvailIdx - base.lastAvailIdx);
     if (unfetched !== this.inFlight) {
       throw new PeerFault(

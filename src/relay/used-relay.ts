@@ -116,7 +116,7 @@ export class UsedRelay implements DataPath {
     const chain = this.#chain;
     // What lies outside guest memory the device could not reach either, and returned the chain unused: no fault here.
     chain.load(guest, head, (address, target) => (guestMemory.copyOut(address, target) ? "ok" : "miss"));
-    let left = marks.policy === "used-len" ? length : Number.POSITIVE_INFINITY;
+    let left = marks.exact ? length : Number.POSITIVE_INFINITY;
     for (let i = chain.readableCount; i < chain.count && left > 0; i++) {
       const bytes = Math.min(chain.lengths[i]!, left);
       left -= bytes;

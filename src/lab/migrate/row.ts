@@ -26,13 +26,17 @@ export interface RowGround {
   /** One past the last guest physical address. */
   readonly end: number;
   readonly seed: number;
+  /** vCPUs and relay by the log of a store barrier: for rows that are about devices only. */
+  readonly stores: TrackerEntry;
+  /** The same for one of them, where a row has something else for the other. */
+  readonly storesOf: (writer: "vcpu" | "vmm") => TrackerEntry;
   /** Puts the shadow virtqueue in the way and out again; `log` is where the relay marks. */
   readonly shadow: ShadowSwitch;
 }
 
 /** The relay of the guest's machine, as a row reaches it. */
 export interface ShadowSwitch {
-  /** The memory of the relay's log, `logBytes(end)` bytes; `wrap` before the guest runs. */
+  /** The memory of the relay's log, `logBytes(end)` bytes: what it marks there while it is in the way. */
   readonly log: SharedMemory;
   readonly hooks: SwitchHooks;
 }
@@ -45,6 +49,8 @@ export interface RowWiring {
   /** "or" only for the row that shows why not. */
   readonly policy?: "and" | "or";
   readonly hooks?: SwitchHooks;
+  /** Marks each of these pages once, for what a mark costs; by the entries' own hooks where it is not given. */
+  readonly probe?: (pages: readonly number[]) => void;
 }
 
 /** One row of the comparison: a way to track, on the same seeded workload as all others. */

@@ -1,14 +1,6 @@
 import { AllDirty } from "../../../dirty/all-dirty.js";
 import { LogTracker } from "../../../dirty/log-tracker.js";
-import type { TrackerEntry } from "../../../dirty/tracker-set.js";
-import type { RowGround, TrackerRow } from "../row.js";
-
-/** vCPUs and relay by the log of a store barrier: what a row adds that is about devices only. */
-export function storeLog({ guest, end }: RowGround): TrackerEntry {
-  const tracker = new LogTracker("store-log", end);
-  guest.vcpu.markAfterWrite(tracker);
-  return { tracker, covers: ["vcpu"] };
-}
+import type { TrackerRow } from "../row.js";
 
 /** What is there without any device that tracks: vhost's log, and no tracking at all. */
 export const BASIC_ROWS: readonly TrackerRow[] = [
@@ -16,17 +8,13 @@ export const BASIC_ROWS: readonly TrackerRow[] = [
     name: "vhost-log",
     expect: "sound",
     does: "Each device marks guest pages in one log after it has written them (VHOST_F_LOG_ALL).",
-    wire: (ground) => {
-      const { guest, end } = ground;
+    wire: ({ guest, end, stores }) => {
       const tracker = new LogTracker("vhost-log", end);
       for (const device of guest.devices) device.markAfterWrite(tracker);
       const covers = guest.devices.map(({ writer }) => writer);
       return {
-        entries: [storeLog(ground), { tracker, covers }],
-        config: {
-          cpu: "store-log",
-          devices: covers.map((name) => ({ name, trackers: ["vhost-log"] })),
-        },
+        entries: [stores, { tracker, covers }],
+        config: { cpu: "store-log", devices: covers.map((name) => ({ name, trackers: ["vhost-log"] })) },
       };
     },
   },

@@ -1,0 +1,182 @@
+import { type Blocker, blockers } from "../../dirty/blockers.js";
+import { LogTracker } from "../../dirty/log-tracker.js";
+import { type TrackerEntry, TrackerSet } from "../../dirty/tracker-set.js";
+import { PAGE_BYTES } from "../../memory/address.js";
+import { ramLike } from "../../memory/guest-ram.js";
+import { migrate } from "../../migration/migrate.js";
+import type {
+  MigrationClock,
+  MigrationFaults,
+  MigrationOutcome,
+  MigrationProgress,
+} from "../../migration/migration.js";
+import { Oracle } from "../../migration/oracle.js";
+import type { MigrationParameters } from "../../migration/parameters.js";
+import { joinedRow } from "./joined-row.js";
+import { markNsPerPage } from "./mark-cost.js";
+import type { RowGround, RowResult, RowWiring, TrackerRow } from "./row.js";
+import { VirtqueueGuest } from "./virtqueue-guest.js";
+
+/** One migration of the seeded workload, as all rows of a comparison have it. */
+export interface RunOptions {
+  readonly seed: number;
+  /** Guest RAM, a multiple of 4 MiB, at most 4 GiB. */
+  readonly ramBytes: number;
+  readonly vcpuBytesPerSecond: number;
+  readonly dmaBytesPerSecond: number;
+  readonly parameters: MigrationParameters;
+  readonly clock?: (() => MigrationClock) | undefined;
+  readonly faults?: MigrationFaults | undefined;
+  readonly onProgress?: ((progress: MigrationProgress) => void) | undefined;
+  readonly cancelled?: (() => boolean) | undefined;
+}
+
+/** What came of a migration: its row of the contract, and all that was noted. */
+export interface RunResult {
+  readonly row: RowResult;
+  /** Undefined for a row that is no migration. */
+  readonly outcome: MigrationOutcome | undefined;
+}
+
+/** Milliseconds of guest time before a migration begins. */
+const WARM_UP_NS = 20e6;
+
+/** Migrates the seeded workload with the trackers of one row, or of several together. */
+export async function runMigration(rows: readonly TrackerRow[], options: RunOptions): Promise<RunResult> {
+  const row = joinedRow(rows);
+  if (row.run !== undefined) return { row: { ...emptyResult(row), ...row.run(options) }, outcome: undefined };
+  const witnessed: { oracle?: Oracle } = {};
+  const guest = new VirtqueueGuest({
+    ...options,
+    ...row.guest,
+    witness: (writer, gpa, bytes) => witnessed.oracle?.wrote(writer, gpa, bytes),
+  });
+  const oracle = new Oracle(guest.ram);
+  witnessed.oracle = oracle;
+  const ground = groundOf(guest, options.seed);
+  const wiring = row.wire!(ground);
+  const trackers = new TrackerSet(wiring.entries, {
+    blocks: guest.ram.blocks,
+    writers: guest.writers,
+    ...(wiring.policy === undefined ? {} : { policy: wiring.policy }),
+  });
+  guest.run(WARM_UP_NS, { share: 0 });
+  const refusals = blockers({ ...parametersOf(options), ramBytes: options.ramBytes, ...wiring.config });
+  let footprintBytes = 0;
+  const outcome = await migrate({
+    ...options,
+    guest,
+    trackers,
+    oracle,
+    destination: ramLike(guest.ram),
+    clock: options.clock?.(),
+    blockers: refusals,
+    hooks: wiring.hooks,
+    onProgress: (progress) => {
+      footprintBytes = Math.max(footprintBytes, trackers.footprintBytes());
+      options.onProgress?.(progress);
+    },
+  });
+  const verified = guest.verify();
+  return { row: resultOf(row, { wiring, trackers, outcome, verified, footprintBytes }), outcome };
+}
+
+/** Whether a row shows what it is expected to; otherwise a sentence about what it does not. */
+export function unmet({ name, expect, ...row }: RowResult): string | undefined {
+  if (expect === "blocked") {
+    return row.legal || row.blocker === undefined ? `${name}: was not refused` : undefined;
+  }
+  if (!row.legal) return `${name}: was refused (${row.blocker ?? "?"})`;
+  if (expect === "unsound") return row.misses > 0 ? undefined : `${name}: lost no page, and has to`;
+  if (row.misses > 0) return `${name}: lost ${row.misses} pages`;
+  if (!row.memory_equal) return `${name}: source and destination differ`;
+  return row.guest_verified ? undefined : `${name}: the guest's data is wrong on the destination`;
+}
+
+function groundOf(guest: VirtqueueGuest, seed: number): RowGround {
+  const end = guest.ram.endPage * PAGE_BYTES;
+  const made = new Map<string, TrackerEntry>();
+  const logOf = (name: string, ...writers: readonly ("vcpu" | "vmm")[]) => {
+    const entry = made.get(name) ?? storeLog(name, guest, writers);
+    made.set(name, entry);
+    return entry;
+  };
+  return {
+    guest,
+    blocks: guest.ram.blocks,
+    end,
+    seed,
+    shadow: guest.shadow,
+    storesOf: (writer) => logOf(`${writer}-log`, writer),
+    get stores() {
+      return logOf("store-log", "vcpu", "vmm");
+    },
+  };
+}
+
+function storeLog(name: string, guest: VirtqueueGuest, writers: readonly ("vcpu" | "vmm")[]): TrackerEntry {
+  const tracker = new LogTracker(name, guest.ram.endPage * PAGE_BYTES);
+  for (const writer of writers) guest[writer].markAfterWrite(tracker);
+  return { tracker, covers: writers };
+}
+
+function parametersOf({ parameters }: RunOptions): { autoConverge: boolean; dirtyLimit: boolean } {
+  return { autoConverge: parameters.autoConverge, dirtyLimit: parameters.dirtyLimitBytes > 0 };
+}
+
+interface Ended {
+  readonly wiring: RowWiring;
+  readonly trackers: TrackerSet;
+  readonly outcome: MigrationOutcome;
+  readonly verified: boolean;
+  readonly footprintBytes: number;
+}
+
+function resultOf(row: TrackerRow, { wiring, trackers, outcome, verified, footprintBytes }: Ended): RowResult {
+  const { verdict, blocker } = outcome;
+  const counters = wiring.entries.map(({ tracker }) => tracker.counters);
+  const sum = (field: "rmw" | "wordsTouched" | "bytesMarshalled") =>
+    counters.reduce((total, one) => total + one[field], 0);
+  const words = sum("wordsTouched");
+  const ratio = words === 0 ? 0 : sum("rmw") / words;
+  return {
+    ...emptyResult(row, blocker),
+    misses: verdict?.misses ?? 0,
+    memory_equal: verdict?.differing === 0,
+    guest_verified: verified,
+    image_sha256: verdict?.sha256 ?? { source: "", destination: "" },
+    over_report_ratio: verdict?.overReportRatio ?? 0,
+    footprint_bytes: footprintBytes,
+    mark_rmw_per_word: ratio,
+    harvest_ns_per_mpage: trackers.harvestPages === 0 ? 0 : (trackers.harvestNs * 2 ** 20) / trackers.harvestPages,
+    marshalled_bytes: sum("bytesMarshalled"),
+    mark_ns_per_page: blocker === undefined ? markNsPerPage(wiring) : 0,
+    rounds: outcome.rounds,
+    total_bytes: outcome.totalBytes,
+    downtime_ns: Math.round(outcome.downtimeNs),
+    converged: outcome.converged,
+  };
+}
+
+function emptyResult({ name, expect }: TrackerRow, blocker?: Blocker): RowResult {
+  return {
+    name,
+    expect,
+    legal: blocker === undefined,
+    ...(blocker === undefined ? {} : { blocker: blocker.name }),
+    misses: 0,
+    memory_equal: false,
+    guest_verified: false,
+    image_sha256: { source: "", destination: "" },
+    over_report_ratio: 0,
+    footprint_bytes: 0,
+    mark_rmw_per_word: 0,
+    mark_ns_per_page: 0,
+    harvest_ns_per_mpage: 0,
+    marshalled_bytes: 0,
+    rounds: 0,
+    total_bytes: 0,
+    downtime_ns: 0,
+    converged: false,
+  };
+}
