@@ -7,6 +7,9 @@ import type { Segment } from "../../ring/driver-ring.js";
 const HEADER_BYTES = 8;
 /** What a device fills at least. */
 const FILL_BYTES_MIN = 64;
+/** Of so many requests all but one are for less than FILL_BYTES_SMALL: short frames in large buffers. */
+const SMALL_OF = 64;
+const FILL_BYTES_SMALL = 1500;
 
 /**
  * Requests that have a buffer filled: each names a length up to the buffer's, and the device writes that many bytes.
@@ -89,12 +92,14 @@ export class FillDevice implements DeviceModel {
 
 function fillBytes(number: number, bytesMax: number): number {
   const mixed = (Math.imul(number + 1, 0x9e3779b1) >>> 0) / 2 ** 32;
-  return FILL_BYTES_MIN + Math.floor(mixed * (bytesMax - FILL_BYTES_MIN + 1));
+  const end = number % SMALL_OF === 0 ? bytesMax : Math.min(bytesMax, FILL_BYTES_SMALL);
+  return FILL_BYTES_MIN + Math.floor(mixed * (end - FILL_BYTES_MIN + 1));
 }
 
 function fillPattern(target: Uint8Array, number: number): void {
   target.fill(number % 251);
-  for (let at = 0; at + 4 <= target.length; at += 512) {
+  // What falls behind the end is dropped: a shorter pattern is the beginning of a longer one.
+  for (let at = 0; at < target.length; at += 512) {
     target[at] = number & 0xff;
     target[at + 1] = (number >>> 8) & 0xff;
     target[at + 2] = (number >>> 16) & 0xff;

@@ -66,6 +66,12 @@ export class GuestMachine {
     return this.#driver.state.completed;
   }
 
+  /** Why it is not sane, for messages. */
+  get complaint(): string {
+    const { duplicated, refused } = this.#driver.state;
+    return JSON.stringify({ duplicated, refused, fault: this.#driver.fault, relay: this.#relay.faults });
+  }
+
   /** Whether every request came back once and as it had to be. */
   get sane(): boolean {
     const { duplicated, refused } = this.#driver.state;
@@ -140,7 +146,10 @@ export class GuestMachine {
     const relayed = relayViews(this.#arena);
     const regions = relayed.regions.map((region) => ({
       ...region,
-      memory: new PortMemory(region.memory, vmm, region.gpa, () => this.#log.nextMark()),
+      memory: new PortMemory(region.memory, vmm, region.gpa, (publishes) => {
+        // By used lengths each chain is marked by itself, before its entry is written; otherwise a batch is, before its index.
+        if (publishes || this.config.markPolicy !== "all-writable") this.#log.nextMark();
+      }),
     }));
     this.#relay = makeRelay(
       this.config,
@@ -223,5 +232,6 @@ export class GuestMachine {
 
 /** A place for a role that can be replaced, and that takes its turns only when it may. */
 function seat(name: string, occupant: () => Role, may: () => boolean): Role {
+  // Who may not take a turn has not slept either.
   return { name, step: () => may() && occupant().step(), arm: () => may() && occupant().arm() };
 }

@@ -11,17 +11,17 @@ export class PortMemory implements SharedMemory {
   readonly byteLength: number;
   readonly #port: WritePort;
   readonly #gpa: number;
-  /** Called before an index is published. */
-  readonly #beforePublish: () => void;
+  /** Called before a store, with whether it publishes an index. */
+  readonly #beforeStore: (publishes: boolean) => void;
   #memory: SharedMemory;
 
   /** `gpa` is that of offset 0. */
-  constructor(memory: SharedMemory, port: WritePort, gpa: number, beforePublish: () => void = () => {}) {
+  constructor(memory: SharedMemory, port: WritePort, gpa: number, beforeStore: (publishes: boolean) => void = () => {}) {
     this.byteLength = memory.byteLength;
     this.#memory = memory;
     this.#port = port;
     this.#gpa = gpa;
-    this.#beforePublish = beforePublish;
+    this.#beforeStore = beforeStore;
   }
 
   /** Reaches other memory of the same size from now on. */
@@ -58,8 +58,7 @@ export class PortMemory implements SharedMemory {
   }
 
   publish16(offset: number, value: number): void {
-    this.#beforePublish();
-    this.#store(offset, 2, () => this.#memory.publish16(offset, value));
+    this.#store(offset, 2, () => this.#memory.publish16(offset, value), true);
   }
 
   setBits32(offset: number, bits: number): void {
@@ -82,7 +81,8 @@ export class PortMemory implements SharedMemory {
     this.#memory.fence();
   }
 
-  #store(offset: number, bytes: number, store: () => void): void {
+  #store(offset: number, bytes: number, store: () => void, publishes = false): void {
+    this.#beforeStore(publishes);
     if (!this.#port.permit(this.#gpa + offset, bytes)) return;
     store();
     this.#port.written(this.#gpa + offset, bytes);

@@ -26,7 +26,7 @@ export interface VirtqueueGuestOptions extends GuestChange {
 }
 
 /** Turns of driver, relay and device in a millisecond. */
-const TURNS_PER_MS = 12;
+const TURNS_PER_MS = 3;
 /** Requests that have to come back for verify() to be content. */
 const VERIFIED_REQUESTS = 200;
 
