@@ -55,6 +55,20 @@ export class DirtyLog {
     return lastWord - firstWord + 1;
   }
 
+  /** Marks every page of several ranges, each word once; returns the number of read-modify-writes it took. */
+  markRanges(ranges: readonly { readonly address: number; readonly bytes: number }[]): number {
+    const words = new Map<number, number>();
+    for (const { address, bytes } of ranges) {
+      const endPage = Math.ceil((address + bytes) / PAGE_BYTES);
+      for (let page = Math.floor(address / PAGE_BYTES); page < endPage; page++) {
+        const word = Math.floor(page / WORD_PAGES);
+        words.set(word, (words.get(word) ?? 0) | (1 << (page & 31)));
+      }
+    }
+    for (const [word, bits] of words) this.markWord(word, bits);
+    return words.size;
+  }
+
   /** Marks pages of one word of the log, `bits` of them, by a single read-modify-write. */
   markWord(word: number, bits: number): void {
     assert(word >= 0 && (word + 1) * WORD_PAGES <= this.pageCount + WORD_PAGES - 1, "marked pages lie inside the log");
@@ -70,7 +84,7 @@ export class DirtyLog {
    */
   take(bitmap: Uint32Array, firstWord = 0, endWord = Math.ceil(this.pageCount / WORD_PAGES)): number {
     assert(firstWord >= 0 && endWord <= Math.ceil(this.pageCount / WORD_PAGES), "taken words lie inside the log");
-    assert(bitmap.length >= endWord - firstWord, "the bitmap covers what is taken");
+    assert(bitmap.length >= endWord - firstWord, "the bitmap covers the log");
     const base = this.offset + firstWord * 4;
     const end = this.offset + endWord * 4;
     let pages = 0;

@@ -61,6 +61,7 @@ export class UniformGuest implements Guest {
   /** A tenth of a second more, then every page is read. */
   verify(): boolean {
     const wrong = () => this.#all().reduce((sum, writer) => sum + writer.wrongPages(this.#ram), 0);
+    this.stop();
     if (wrong() > 0) return false;
     this.run(1e8, { share: 0 });
     this.stop();

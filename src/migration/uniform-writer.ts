@@ -65,6 +65,8 @@ export class UniformWriter {
 
   #write(): void {
     const { firstPage, pageCount, longEvery = 0, postEvery = 0 } = this.shape;
+    // A device's writes arrive in their order.
+    this.port.drain();
     this.#count += 1;
     const index = Math.floor(this.#random() * pageCount);
     const address = (firstPage + index) * PAGE_BYTES;

@@ -17,6 +17,7 @@ import { type FeatureRefusal, hasFeature, shadowableFeatures } from "../transpor
 import type { AddressPlan } from "./address-plan.js";
 import type { DataPathName } from "./data-path.js";
 import { type RelayParts, RelayQueues } from "./relay-queues.js";
+import { type ShadowRefusal, shadowRefusals } from "./shadow-refusals.js";
 
 /** Where a change of data path stands. */
 export const SWITCH = {
@@ -89,6 +90,16 @@ export class Relay implements Role, DeviceSide {
     if (path !== this.#path && !this.#canSwitch()) return false;
     this.#wanted = path;
     return true;
+  }
+
+  /** Why the shadow virtqueue cannot be put in the way now, each reason by its name; none when it can. */
+  shadowRefusals(): ShadowRefusal[] {
+    const { deviceSide, guestSide } = this.#parts;
+    return shadowRefusals({
+      accepted: guestSide.accepted(),
+      offered: deviceSide.offered(),
+      running: this.state.running,
+    });
   }
 
   /**

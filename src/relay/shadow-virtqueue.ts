@@ -416,12 +416,12 @@ export class ShadowVirtqueue implements DataPath {
   }
 
   abandon(): void {
-    const { marks } = this.#parts;
+    const { marks, counters } = this.#parts;
+    const ranges: { address: number; bytes: number }[] = [];
     this.#books.eachInFlight((first, count) => {
-      this.#books.eachWritten(first, count, Number.POSITIVE_INFINITY, (address, bytes) => {
-        marks.log?.markRange(address, bytes);
-      });
+      this.#books.eachWritten(first, count, Infinity, (address, bytes) => ranges.push({ address, bytes }));
     });
+    counters[COUNTERS.dirtyMarks]! += marks.log?.markRanges(ranges) ?? 0;
   }
 
   /** Where the descriptors of the shadow ring are. */

@@ -115,6 +115,7 @@ export class WritePort {
    * For shipping classes that write memory themselves: permit(), the store, then written().
    */
   permit(gpa: number, bytes: number): boolean {
+    if (this.#caches.length === 0) return true;
     const result = this.#each(gpa, bytes, (address, found) => {
       assert(found === address, "a shipping class is wired where addresses are guest physical");
     });
@@ -126,12 +127,16 @@ export class WritePort {
     this.#mark(gpa, gpa, bytes);
   }
 
-  /** Splits at pages, translates all before any is touched, then visits each piece. */
+  /** Splits at pages where there is a page table, translates all before any is touched, then visits each piece. */
   #each(
     address: number,
     bytes: number,
     visit: (address: number, gpa: number, at: number, bytes: number) => void,
   ): ErrnoResult {
+    if (this.#caches.length === 0) {
+      visit(address, address, 0, bytes);
+      return 0;
+    }
     const pieces: [number, number, number, number][] = [];
     for (let at = 0; at < bytes; ) {
       const from = address + at;

@@ -90,11 +90,11 @@ export class GuestMachine {
     this.#inline.run(() => this.#inline.ticks >= end);
   }
 
-  /** Asks for a data path and runs until it is there; false when the relay refuses. */
-  switchTo(path: "svq" | "passthrough"): boolean {
-    if (!this.#relay.requestPath(path)) return false;
+  /** Asks for a data path and runs until it is there. */
+  switchTo(path: "svq" | "passthrough"): void {
+    const asked = this.#relay.requestPath(path);
+    assert(asked, "whoever switches has asked shadowRefusals()");
     this.#until(() => !this.#relay.switching);
-    return true;
   }
 
   /** Brings relay and device to rest, with vCPUs standing still: the device has returned all it took. */
@@ -146,10 +146,8 @@ export class GuestMachine {
     const relayed = relayViews(this.#arena);
     const regions = relayed.regions.map((region) => ({
       ...region,
-      memory: new PortMemory(region.memory, vmm, region.gpa, (publishes) => {
-        // By used lengths each chain is marked by itself, before its entry is written; otherwise a batch is, before its index.
-        if (publishes || this.config.markPolicy !== "all-writable") this.#log.nextMark();
-      }),
+      // A chain is marked before its used entry is written, the ring after: each store ends what belongs to one mark.
+      memory: new PortMemory(region.memory, vmm, region.gpa, () => this.#log.nextMark()),
     }));
     this.#relay = makeRelay(
       this.config,

@@ -11,12 +11,12 @@ export class PortMemory implements SharedMemory {
   readonly byteLength: number;
   readonly #port: WritePort;
   readonly #gpa: number;
-  /** Called before a store, with whether it publishes an index. */
-  readonly #beforeStore: (publishes: boolean) => void;
+  /** Called before a store. */
+  readonly #beforeStore: () => void;
   #memory: SharedMemory;
 
   /** `gpa` is that of offset 0. */
-  constructor(memory: SharedMemory, port: WritePort, gpa: number, beforeStore: (publishes: boolean) => void = () => {}) {
+  constructor(memory: SharedMemory, port: WritePort, gpa: number, beforeStore: () => void = () => {}) {
     this.byteLength = memory.byteLength;
     this.#memory = memory;
     this.#port = port;
@@ -58,7 +58,7 @@ export class PortMemory implements SharedMemory {
   }
 
   publish16(offset: number, value: number): void {
-    this.#store(offset, 2, () => this.#memory.publish16(offset, value), true);
+    this.#store(offset, 2, () => this.#memory.publish16(offset, value));
   }
 
   setBits32(offset: number, bits: number): void {
@@ -81,8 +81,8 @@ export class PortMemory implements SharedMemory {
     this.#memory.fence();
   }
 
-  #store(offset: number, bytes: number, store: () => void, publishes = false): void {
-    this.#beforeStore(publishes);
+  #store(offset: number, bytes: number, store: () => void): void {
+    this.#beforeStore();
     if (!this.#port.permit(this.#gpa + offset, bytes)) return;
     store();
     this.#port.written(this.#gpa + offset, bytes);

@@ -1,4 +1,4 @@
-import type { TrackingConfig } from "../../dirty/blockers.js";
+import type { Blocker, TrackingConfig } from "../../dirty/blockers.js";
 import type { TrackerEntry } from "../../dirty/tracker-set.js";
 import type { RamBlock } from "../../memory/guest-ram.js";
 import type { SharedMemory } from "../../memory/shared-memory.js";
@@ -39,6 +39,8 @@ export interface ShadowSwitch {
   /** The memory of the relay's log, `logBytes(end)` bytes: what it marks there while it is in the way. */
   readonly log: SharedMemory;
   readonly hooks: SwitchHooks;
+  /** Why it cannot be put in the way: can-sw-lm's reasons. */
+  readonly refusals: () => readonly Blocker[];
 }
 
 /** The trackers of a row, wired to the ports of the guest. */

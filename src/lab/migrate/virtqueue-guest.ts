@@ -26,7 +26,7 @@ export interface VirtqueueGuestOptions extends GuestChange {
 }
 
 /** Turns of driver, relay and device in a millisecond. */
-const TURNS_PER_MS = 3;
+const TURNS_PER_MS = 2;
 /** Requests that have to come back for verify() to be content. */
 const VERIFIED_REQUESTS = 200;
 
@@ -74,7 +74,7 @@ export class VirtqueueGuest implements Guest {
       seed: options.seed + 1,
     });
     this.#machine = new GuestMachine(config, arena, { vcpu: this.vcpu, vmm: this.vmm, device: virtio }, log, sloppy);
-    this.shadow = { log, hooks: this.#hooks() };
+    this.shadow = { log, hooks: this.#hooks(), refusals: () => this.#machine.relay.shadowRefusals() };
   }
 
   get ram(): DenseRam {
@@ -84,6 +84,11 @@ export class VirtqueueGuest implements Guest {
   /** Requests that came back so far. */
   get completed(): number {
     return this.#machine.completed;
+  }
+
+  /** What is wrong with requests, for messages. */
+  get complaint(): string {
+    return this.#machine.complaint;
   }
 
   /** The data path of the virtio device. */
@@ -117,8 +122,7 @@ export class VirtqueueGuest implements Guest {
 
   stop(): void {
     this.#machine.rest();
-    this.#vcpuWriter.rest();
-    for (const writer of this.#dmaWriters) writer.rest();
+    this.#restWriters();
   }
 
   resume(): void {
@@ -134,11 +138,16 @@ export class VirtqueueGuest implements Guest {
 
   /** Every page that vCPUs and DMA devices wrote, and some requests more; twice, with time in between. */
   verify(): boolean {
+    this.#restWriters();
     if (this.#wrongPages() > 0) return false;
     const before = this.completed;
     for (let ms = 0; ms < 1000 && this.completed < before + VERIFIED_REQUESTS; ms++) this.run(1e6, { share: 0 });
-    for (const writer of [this.#vcpuWriter, ...this.#dmaWriters]) writer.rest();
+    this.#restWriters();
     return this.#machine.sane && this.completed >= before + VERIFIED_REQUESTS && this.#wrongPages() === 0;
+  }
+
+  #restWriters(): void {
+    for (const writer of [this.#vcpuWriter, ...this.#dmaWriters]) writer.rest();
   }
 
   #wrongPages(): number {
@@ -148,9 +157,9 @@ export class VirtqueueGuest implements Guest {
   #hooks(): ShadowSwitch["hooks"] {
     return {
       setUp: () => {
-        if (this.#machine.switchTo("svq")) return [];
-        const reason = "the device cannot rest or give a queue back (SUSPEND, RING_RESET)";
-        return [{ name: "svq-cannot-switch", reason }];
+        const refused = this.#machine.relay.shadowRefusals();
+        if (refused.length === 0) this.#machine.switchTo("svq");
+        return refused;
       },
       // A guest that has stopped to move starts without it on the other side.
       tearDown: () => {

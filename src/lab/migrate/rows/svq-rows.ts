@@ -34,6 +34,7 @@ function wire(name: string, { guest, end, storesOf, shadow }: RowGround): RowWir
     ],
     config: {
       cpu: "store-log",
+      shadow: shadow.refusals(),
       devices: [
         { name: virtio!.writer, trackers: ["svq"] },
         ...others.map(({ writer }) => ({ name: writer, trackers: ["vhost-log"] as const })),
