@@ -1,8 +1,9 @@
 import type { TrackerRow } from "./row.js";
 import { BASIC_ROWS } from "./rows/basic-rows.js";
+import { CONTROL_ROWS } from "./rows/control-rows.js";
 import { SVQ_ROWS } from "./rows/svq-rows.js";
 
 /** Every row of the comparison by its name, in the order of the table. */
 export const TRACKER_ROWS: ReadonlyMap<string, TrackerRow> = new Map(
-  [...BASIC_ROWS, ...SVQ_ROWS].map((row) => [row.name, row]),
+  [...BASIC_ROWS, ...SVQ_ROWS, ...CONTROL_ROWS].map((row) => [row.name, row]),
 );

@@ -44,6 +44,7 @@ const WARM_UP_NS = 20e6;
 /** Migrates the seeded workload with the trackers of one row, or of several together. */
 export async function runMigration(rows: readonly TrackerRow[], options: RunOptions): Promise<RunResult> {
   const row = joinedRow(rows);
+  // What is no migration has no image: it is legal, and its misses are all there is.
   if (row.run !== undefined) return { row: { ...emptyResult(row), ...row.run(options) }, outcome: undefined };
   const witnessed: { oracle?: Oracle } = {};
   const guest = new VirtqueueGuest({

@@ -1,0 +1,75 @@
+import { createHash } from "node:crypto";
+import type { SharedMemory } from "../../memory/shared-memory.js";
+import { randomDrains } from "../../memory/simulated/random-drains.js";
+import { SimulatedMachine } from "../../memory/simulated/simulated-machine.js";
+import { SimulatedMemory } from "../../memory/simulated/simulated-memory.js";
+import { seededRandom } from "../../migration/seeded.js";
+
+/** How a page is marked after it was written. */
+export type MarkForm = "always" | "check-first";
+
+const PAGES = 64;
+const STEPS = 4000;
+/** Of so many steps one is the migration's, and all others a writer's. */
+const HARVEST_EVERY = 4;
+/** Chance of a store to become visible before the next access: buffers hold a few. */
+const DRAIN_CHANCE = 0.2;
+const LOG_OFFSET = PAGES * 4;
+
+/** What came of a run: pages that were written and never copied again, and writes in all. */
+export interface CheckFirstResult {
+  readonly lost: number;
+  readonly writes: number;
+  /** Of the pages, and of their copies. */
+  readonly sha256: { readonly source: string; readonly destination: string };
+}
+
+/**
+ * Pages written and marked by one party and taken and copied by another, with stores that wait in a buffer (TSO).
+ *
+ * "check-first" tests the bit before it sets it. The test can be answered while the page still waits in the buffer: the
+ * mark that it found is then taken, the old page copied, and the new one appears unmarked (specification 0.5). The
+ * same seed gives the same run.
+ */
+export function runMarkForm(form: MarkForm, seed: number): CheckFirstResult {
+  const machine = new SimulatedMachine({
+    parties: ["writer", "migration"],
+    model: "tso",
+    owners: false,
+    drainPolicy: randomDrains(seed, DRAIN_CHANCE),
+  });
+  const memory = new SimulatedMemory(machine, LOG_OFFSET + PAGES / 8, { name: "pages and log", fill: 0 });
+  const writer = memory.port("writer");
+  const migration = memory.port("migration");
+  const copies = new Int32Array(PAGES);
+  const random = seededRandom(seed);
+  let writes = 0;
+  for (let step = 0; step < STEPS; step++) {
+    const page = Math.floor(random() * PAGES);
+    if (step % HARVEST_EVERY === 0) harvest(migration, page, copies);
+    else mark(writer, page, ++writes, form);
+  }
+  machine.drainAll();
+  for (let page = 0; page < PAGES; page += 32) harvest(migration, page, copies);
+  const pages = Int32Array.from(copies, (_, page) => migration.read32(page * 4));
+  const lost = copies.filter((copy, page) => copy !== pages[page]).length;
+  return { lost, writes, sha256: { source: sha256(pages), destination: sha256(copies) } };
+}
+
+function mark(memory: SharedMemory, page: number, value: number, form: MarkForm): void {
+  const word = LOG_OFFSET + (page >>> 5) * 4;
+  const bit = 1 << (page & 31);
+  memory.write32(page * 4, value);
+  if (form === "always" || (memory.read32(word) & bit) === 0) memory.setBits32(word, bit);
+}
+
+/** Takes the marks of the word that holds `page`, then copies their pages. */
+function harvest(memory: SharedMemory, page: number, copies: Int32Array): void {
+  const first = page & ~31;
+  const bits = memory.takeBits32(LOG_OFFSET + (first >>> 5) * 4);
+  for (let i = 0; i < 32; i++) if ((bits & (1 << i)) !== 0) copies[first + i] = memory.read32((first + i) * 4);
+}
+
+function sha256(words: Int32Array): string {
+  return createHash("sha256").update(words).digest("hex");
+}
