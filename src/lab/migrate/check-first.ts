@@ -9,14 +9,16 @@ import { seededRandom } from "../../migration/seeded.js";
 export type MarkForm = "always" | "check-first";
 
 const PAGES = 64;
-const STEPS = 4000;
-/** Of so many steps one is the migration's, and all others a writer's. */
-const HARVEST_EVERY = 4;
+/** Migrations of a run, and steps of each: after them the writer has stopped and a last harvest is made. */
+const MIGRATIONS = 200;
+const STEPS = 64;
+/** Of so many steps one is the migration's, and all others the writer's. */
+const HARVEST_EVERY = 16;
 /** Chance of a store to become visible before the next access: buffers hold a few. */
 const DRAIN_CHANCE = 0.2;
 const LOG_OFFSET = PAGES * 4;
 
-/** What came of a run: pages that were written and never copied again, and writes in all. */
+/** What came of a run of migrations: pages lost in all of them together, and writes. */
 export interface CheckFirstResult {
   readonly lost: number;
   readonly writes: number;
@@ -43,17 +45,23 @@ export function runMarkForm(form: MarkForm, seed: number): CheckFirstResult {
   const migration = memory.port("migration");
   const copies = new Int32Array(PAGES);
   const random = seededRandom(seed);
-  let writes = 0;
-  for (let step = 0; step < STEPS; step++) {
-    const page = Math.floor(random() * PAGES);
-    if (step % HARVEST_EVERY === 0) harvest(migration, page, copies);
-    else mark(writer, page, ++writes, form);
+  const result = { lost: 0, writes: 0, sha256: { source: "", destination: "" } };
+  for (let run = 0; run < MIGRATIONS; run++) {
+    for (let step = 1; step <= STEPS; step++) {
+      const page = Math.floor(random() * PAGES);
+      if (step % HARVEST_EVERY === 0) harvest(migration, page, copies);
+      else mark(writer, page, ++result.writes, form);
+    }
+    machine.drainAll();
+    for (let page = 0; page < PAGES; page += 32) harvest(migration, page, copies);
+    const pages = Int32Array.from(copies, (_, page) => migration.read32(page * 4));
+    const lost = copies.filter((copy, page) => copy !== pages[page]).length;
+    // The images are those of the first migration that lost anything, or else of the last.
+    if (result.lost === 0) result.sha256 = { source: sha256(pages), destination: sha256(copies) };
+    result.lost += lost;
+    copies.set(pages);
   }
-  machine.drainAll();
-  for (let page = 0; page < PAGES; page += 32) harvest(migration, page, copies);
-  const pages = Int32Array.from(copies, (_, page) => migration.read32(page * 4));
-  const lost = copies.filter((copy, page) => copy !== pages[page]).length;
-  return { lost, writes, sha256: { source: sha256(pages), destination: sha256(copies) } };
+  return result;
 }
 
 function mark(memory: SharedMemory, page: number, value: number, form: MarkForm): void {
