@@ -190,16 +190,6 @@ export function ramLike(ram: GuestRam): GuestRam {
   return ram.kind === "dense" ? DenseRam.allocate(ram.blocks) : new SparseRam(ram.blocks);
 }
 
-/** Counts the pages in which two RAMs of the same kind and blocks differ. */
-export function differingPages(one: GuestRam, other: GuestRam): number {
-  let pages = 0;
-  for (const { gpa, bytes } of one.blocks) {
-    const end = (gpa + bytes) / PAGE_BYTES;
-    for (let page = gpa / PAGE_BYTES; page < end; page++) if (one.pageDiffers(page, other)) pages += 1;
-  }
-  return pages;
-}
-
 const BLOCK_GRAIN_BYTES = 64 * PAGE_BYTES;
 
 function checkBlocks(blocks: readonly RamBlock[]): void {

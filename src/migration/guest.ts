@@ -21,6 +21,8 @@ export interface Guest {
   readonly writers: readonly WriterClass[];
   /** The vCPUs' stores. */
   readonly vcpu: WritePort;
+  /** The relay's own stores; undefined for a guest without one. */
+  readonly vmm?: WritePort;
   /** One for each device, by DMA. */
   readonly devices: readonly WritePort[];
   /** Guest physical ranges that a device may write: what it pins, or maps. */

@@ -1,8 +1,8 @@
 import { bitCount } from "../dirty/dirty-log.js";
-import { bitmapWords, countPages, hasPage, setPages } from "../dirty/page-bitmap.js";
+import { bitmapWords, hasPage, setPages } from "../dirty/page-bitmap.js";
 import type { WriterClass } from "../dirty/tracker-set.js";
-import { PAGE_BYTES, PAGE_SHIFT } from "../memory/address.js";
-import { differingPages, type GuestRam } from "../memory/guest-ram.js";
+import { PAGE_BYTES } from "../memory/address.js";
+import type { GuestRam } from "../memory/guest-ram.js";
 
 /** One entry of a writer's journal. */
 export interface JournalEntry {
@@ -28,7 +28,7 @@ export interface Verdict {
  * It sees each store at the choke points, behind every tracker; each report and each copy it is told by the engine.
  */
 export class Oracle {
-  /** By page: how often it was written since begin(). */
+  /** By page: how often it was written since begin(); empty for sparse RAM, which has its own stamps. */
   readonly versions: Uint32Array;
   /** Stores of each writer in their order, where journals are kept. */
   readonly journals = new Map<WriterClass, JournalEntry[]>();
@@ -42,8 +42,9 @@ export class Oracle {
 
   /** `journals`: whether to keep every store; off where there are millions. */
   constructor(ram: GuestRam, journals = false) {
-    this.versions = new Uint32Array(ram.endPage);
-    this.#copied = new Uint32Array(ram.endPage);
+    const stamped = ram.kind === "sparse" ? 0 : ram.endPage;
+    this.versions = new Uint32Array(stamped);
+    this.#copied = new Uint32Array(stamped);
     this.#unreported = new Uint32Array(bitmapWords(ram.endPage));
     this.#keepsJournals = journals;
   }
@@ -66,7 +67,7 @@ export class Oracle {
     const first = Math.floor(gpa / PAGE_BYTES);
     const last = Math.floor((gpa + bytes - 1) / PAGE_BYTES);
     for (let page = first; page <= last; page++) {
-      this.versions[page]! += 1;
+      if (page < this.versions.length) this.versions[page]! += 1;
       if (this.#keepsJournals) this.#note(writer, page);
     }
     setPages(this.#unreported, first, last - first + 1);
@@ -86,28 +87,29 @@ export class Oracle {
 
   /** The page as it is now is on its way to the destination. */
   copied(page: number): void {
-    this.#copied[page] = this.versions[page]!;
+    if (page < this.#copied.length) this.#copied[page] = this.versions[page]!;
   }
 
-  /** Pages that changed since they were last copied, or that no sync has reported: after the last round, the misses. */
-  missed(): number[] {
-    const missed: number[] = [];
-    for (let page = 0; page < this.versions.length; page++) {
-      if (this.versions[page] !== this.#copied[page] || hasPage(this.#unreported, page)) missed.push(page);
-    }
-    return missed;
-  }
-
-  /** Pages written and not reported since, now. */
-  unreportedPages(): number {
-    return countPages(this.#unreported);
+  /** Whether a page changed since it was last copied, or no sync has reported that: after the last round, a miss. */
+  missed(page: number): boolean {
+    return this.versions[page] !== this.#copied[page] || hasPage(this.#unreported, page);
   }
 
   /** Judges the end: nobody writes, and all that is to be copied is. */
   judge(source: GuestRam, destination: GuestRam): Verdict {
+    let misses = 0;
+    let differing = 0;
+    for (const { gpa, bytes } of source.blocks) {
+      const end = (gpa + bytes) / PAGE_BYTES;
+      for (let page = gpa / PAGE_BYTES; page < end; page++) {
+        const differs = source.pageDiffers(page, destination);
+        if (differs) differing += 1;
+        if (this.missed(page) || (differs && source.kind === "sparse")) misses += 1;
+      }
+    }
     return {
-      misses: this.missed().length,
-      differing: differingPages(source, destination),
+      misses,
+      differing,
       overReportRatio: this.#reported === 0 ? 0 : this.#over / this.#reported,
       sha256: { source: source.sha256(), destination: destination.sha256() },
     };
@@ -116,11 +118,6 @@ export class Oracle {
   #note(writer: WriterClass, page: number): void {
     const journal = this.journals.get(writer) ?? [];
     if (journal.length === 0) this.journals.set(writer, journal);
-    journal.push({ page, version: this.versions[page]! });
+    journal.push({ page, version: this.versions[page] ?? 0 });
   }
-}
-
-/** Page of an address, for those who look journals up. */
-export function pageOf(gpa: number): number {
-  return Math.floor(gpa / 2 ** PAGE_SHIFT);
 }

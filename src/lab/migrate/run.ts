@@ -2,7 +2,9 @@ import { type Blocker, blockers } from "../../dirty/blockers.js";
 import { LogTracker } from "../../dirty/log-tracker.js";
 import { type TrackerEntry, TrackerSet } from "../../dirty/tracker-set.js";
 import { PAGE_BYTES } from "../../memory/address.js";
-import { ramLike } from "../../memory/guest-ram.js";
+import { ConfigError } from "../../memory/config-error.js";
+import { RAM_BYTES_MAX, ramBlocks, ramLike, SparseRam } from "../../memory/guest-ram.js";
+import type { Guest } from "../../migration/guest.js";
 import { migrate } from "../../migration/migrate.js";
 import type {
   MigrationClock,
@@ -12,16 +14,21 @@ import type {
 } from "../../migration/migration.js";
 import { Oracle } from "../../migration/oracle.js";
 import type { MigrationParameters } from "../../migration/parameters.js";
+import { UniformGuest } from "../../migration/uniform-guest.js";
+import type { StoreWitness } from "../../vfio/dma.js";
 import { joinedRow } from "./joined-row.js";
 import { markNsPerPage } from "./mark-cost.js";
 import type { RowGround, RowResult, RowWiring, TrackerRow } from "./row.js";
 import { VirtqueueGuest } from "./virtqueue-guest.js";
+import { DMA_HABITS, dmaPages, VCPU_HABITS, vcpuPages } from "./working-sets.js";
 
 /** One migration of the seeded workload, as all rows of a comparison have it. */
 export interface RunOptions {
   readonly seed: number;
-  /** Guest RAM, a multiple of 4 MiB, at most 4 GiB. */
+  /** Guest RAM, a multiple of 4 MiB; at most 4 GiB, or 256 GiB when it is sparse. */
   readonly ramBytes: number;
+  /** Only a stamp of each page is kept, and the guest has no rings (see `SparseRam`). */
+  readonly sparse?: boolean;
   readonly vcpuBytesPerSecond: number;
   readonly dmaBytesPerSecond: number;
   readonly parameters: MigrationParameters;
@@ -47,11 +54,7 @@ export async function runMigration(rows: readonly TrackerRow[], options: RunOpti
   // What is no migration has no image: it is legal, and its misses are all there is.
   if (row.run !== undefined) return { row: { ...emptyResult(row), ...row.run(options) }, outcome: undefined };
   const witnessed: { oracle?: Oracle } = {};
-  const guest = new VirtqueueGuest({
-    ...options,
-    ...row.guest,
-    witness: (writer, gpa, bytes) => witnessed.oracle?.wrote(writer, gpa, bytes),
-  });
+  const guest = makeGuest(row, options, (writer, gpa, bytes) => witnessed.oracle?.wrote(writer, gpa, bytes));
   const oracle = new Oracle(guest.ram);
   witnessed.oracle = oracle;
   const ground = groundOf(guest, options.seed);
@@ -94,7 +97,27 @@ export function unmet({ name, expect, ...row }: RowResult): string | undefined {
   return row.guest_verified ? undefined : `${name}: the guest's data is wrong on the destination`;
 }
 
-function groundOf(guest: VirtqueueGuest, seed: number): RowGround {
+/** The machine with its rings; where RAM is sparse, writers of the same rates and working sets. */
+function makeGuest(row: TrackerRow, options: RunOptions, witness: StoreWitness): VirtqueueGuest | UniformGuest {
+  if (options.sparse !== true) return new VirtqueueGuest({ ...options, ...row.guest, witness });
+  const { ramBytes, seed, vcpuBytesPerSecond, dmaBytesPerSecond } = options;
+  checkSparse(ramBytes);
+  const devices = Array.from({ length: row.guest?.dmaDevices ?? 1 }, (_, i) => ({
+    ...dmaPages(ramBytes, i),
+    ...DMA_HABITS,
+    bytesPerSecond: dmaBytesPerSecond,
+    seed: seed + 2 + i,
+  }));
+  const vcpu = { ...vcpuPages(ramBytes), ...VCPU_HABITS, bytesPerSecond: vcpuBytesPerSecond, seed: seed + 1 };
+  return new UniformGuest({ ram: new SparseRam(ramBlocks(ramBytes)), vcpu, devices, witness });
+}
+
+function checkSparse(ramBytes: number): void {
+  const fits = ramBytes % (4 * 2 ** 20) === 0 && ramBytes > 0 && ramBytes <= RAM_BYTES_MAX.sparse;
+  if (!fits) throw new ConfigError(`ram ${ramBytes} is not a multiple of 4 MiB up to 256 GiB`);
+}
+
+function groundOf(guest: VirtqueueGuest | UniformGuest, seed: number): RowGround {
   const end = guest.ram.endPage * PAGE_BYTES;
   const made = new Map<string, TrackerEntry>();
   const logOf = (name: string, ...writers: readonly ("vcpu" | "vmm")[]) => {
@@ -107,17 +130,20 @@ function groundOf(guest: VirtqueueGuest, seed: number): RowGround {
     blocks: guest.ram.blocks,
     end,
     seed,
-    shadow: guest.shadow,
     storesOf: (writer) => logOf(`${writer}-log`, writer),
     get stores() {
       return logOf("store-log", "vcpu", "vmm");
     },
+    get shadow() {
+      if (guest instanceof VirtqueueGuest) return guest.shadow;
+      throw new ConfigError("a shadow virtqueue needs a guest with rings: not in sparse RAM");
+    },
   };
 }
 
-function storeLog(name: string, guest: VirtqueueGuest, writers: readonly ("vcpu" | "vmm")[]): TrackerEntry {
+function storeLog(name: string, guest: Guest, writers: readonly ("vcpu" | "vmm")[]): TrackerEntry {
   const tracker = new LogTracker(name, guest.ram.endPage * PAGE_BYTES);
-  for (const writer of writers) guest[writer].markAfterWrite(tracker);
+  for (const writer of writers) guest[writer]?.markAfterWrite(tracker);
   return { tracker, covers: writers };
 }
 

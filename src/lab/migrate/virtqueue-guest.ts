@@ -13,6 +13,7 @@ import { UniformWriter } from "../../migration/uniform-writer.js";
 import { type StoreWitness, WritePort } from "../../vfio/dma.js";
 import { GuestMachine } from "./guest-machine.js";
 import type { GuestChange, ShadowSwitch } from "./row.js";
+import { DMA_HABITS, dmaPages, VCPU_HABITS, vcpuPages } from "./working-sets.js";
 
 /** What a guest with a virtio device is asked to do. */
 export interface VirtqueueGuestOptions extends GuestChange {
@@ -63,14 +64,14 @@ export class VirtqueueGuest implements Guest {
     const virtio = port("device:virtio");
     this.#dmaWriters = Array.from({ length: dmaDevices }, (_, i) => {
       const shape = { ...dmaPages(ramBytes, i), bytesPerSecond: options.dmaBytesPerSecond, seed: options.seed + 2 + i };
-      return new UniformWriter(port(`device:dma${i}`), { ...shape, longEvery: 8, postEvery: 5 });
+      return new UniformWriter(port(`device:dma${i}`), { ...shape, ...DMA_HABITS });
     });
     this.devices = [virtio, ...this.#dmaWriters.map((writer) => writer.port)];
     this.writers = ["vcpu", "vmm", ...this.devices.map(({ writer }) => writer)];
     this.#vcpuWriter = new UniformWriter(this.vcpu, {
       ...vcpuPages(ramBytes),
       bytesPerSecond: options.vcpuBytesPerSecond,
-      longEvery: 16,
+      ...VCPU_HABITS,
       seed: options.seed + 1,
     });
     this.#machine = new GuestMachine(config, arena, { vcpu: this.vcpu, vmm: this.vmm, device: virtio }, log, sloppy);
@@ -186,17 +187,4 @@ function machineConfig({ seed, ramBytes, markPolicy = "all-writable" }: Virtqueu
     markPolicy,
     seed,
   });
-}
-
-/** The vCPUs' working set: a quarter of RAM, in the middle of the low block. */
-function vcpuPages(ramBytes: number): { firstPage: number; pageCount: number } {
-  const pageCount = ramBytes / PAGE_BYTES / 4;
-  return { firstPage: pageCount, pageCount };
-}
-
-/** A DMA device's working set: a 32nd of RAM, in the upper half of the high block. */
-function dmaPages(ramBytes: number, number: number): { firstPage: number; pageCount: number } {
-  const pageCount = ramBytes / PAGE_BYTES / 32;
-  assert(number < 4, "there is room for four DMA devices");
-  return { firstPage: ramBytes / PAGE_BYTES + (4 + number) * pageCount, pageCount };
 }
