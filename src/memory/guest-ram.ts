@@ -37,11 +37,6 @@ export interface GuestRam {
 /** Sizes that RAM of each kind may have, in bytes. */
 export const RAM_BYTES_MAX = { dense: 4 * 2 ** 30, sparse: 256 * 2 ** 30 } as const;
 
-/** The block that holds an address; undefined for a hole. */
-export function blockOf({ blocks }: Pick<GuestRam, "blocks">, gpa: number): RamBlock | undefined {
-  return blocks.find((block) => gpa >= block.gpa && gpa < block.gpa + block.bytes);
-}
-
 /** A block with its bytes; offset 0 is `gpa`. */
 export interface DenseBlock extends RamBlock {
   readonly buffer: SharedArrayBuffer;

@@ -86,6 +86,19 @@ test.each(["device+viommu", "ring+kvm-centric-pass"])("%s is refused by its name
   expect(unmet(result)).toBeUndefined();
 });
 
+test("sparse RAM of 1 GiB has the same rows, but for those that need rings", async () => {
+  const sparse: RunOptions = {
+    ...SMALL,
+    sparse: true,
+    ramBytes: 1024 * MIB,
+    parameters: { ...SMALL.parameters, maxBandwidthBytes: 1024 * MIB },
+  };
+  expect(unmet((await runMigration([row("vhost-log")], sparse)).row)).toBeUndefined();
+  expect(unmet((await runMigration([row("or-instead-of-and")], sparse)).row)).toBeUndefined();
+  await expect(runMigration([row("svq-hybrid")], sparse)).rejects.toThrow("needs a guest with rings");
+  await expect(runMigration([row("vhost-log")], { ...sparse, ramBytes: 512 * 1024 * MIB })).rejects.toThrow("256 GiB");
+});
+
 test("check-first loses pages with every seed, and setting the mark always loses none", () => {
   for (let seed = 1; seed <= 10; seed++) {
     expect(runMarkForm("check-first", seed).lost).toBeGreaterThan(0);

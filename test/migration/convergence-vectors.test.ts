@@ -88,3 +88,10 @@ test("one step of auto-converge makes it converge", async () => {
   sound(outcome);
   expect(outcome).toMatchObject({ converged: true, throttlePercent: 20 });
 });
+
+test("so does a dirty-limit below what the channel carries", async () => {
+  const { outcome } = await run({ ram: 256, set: 64, rate: 200 }, { dirtyLimitBytes: 60 * MIB });
+  sound(outcome);
+  expect(outcome.converged).toBe(true);
+  expect(outcome.throttlePercent).toBeGreaterThan(40);
+});

@@ -7,7 +7,7 @@ import type { SwitchHooks } from "../../migration/migration.js";
 import type { MarkPolicy } from "../../relay/guest-marks.js";
 
 /** What a row is expected to show. */
-export type Expectation = "sound" | "unsound" | "blocked";
+type Expectation = "sound" | "unsound" | "blocked";
 
 /** The machine on which a row is tried, as far as rows differ. */
 export interface GuestChange {
