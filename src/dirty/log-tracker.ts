@@ -28,7 +28,7 @@ export class LogTracker implements Tracker, AfterWriteHook {
   constructor(name: string, end: number, memory?: SharedMemory) {
     this.name = name;
     this.#bytes = logBytes(end);
-    const bytes = memory ?? new RealMemory(new SharedArrayBuffer(this.#bytes));
+    const bytes = memory ?? RealMemory.allocate(this.#bytes);
     this.memory = bytes instanceof CountedMemory ? bytes : new CountedMemory(bytes);
     this.#log = new DirtyLog(this.memory, 0, end);
   }

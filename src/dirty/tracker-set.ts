@@ -42,7 +42,7 @@ export interface TrackerSetOptions {
    * is there, as a container does that warns and goes on; it loses pages and is here to be shown to.
    */
   readonly policy?: "and" | "or";
-  /** Now in nanoseconds of real time, for the cost of harvests. */
+  /** Now in nanoseconds of real time, for the cost of harvests; without it they cost nothing. */
   readonly now?: () => number;
 }
 
@@ -67,7 +67,7 @@ export class TrackerSet {
   constructor(entries: readonly TrackerEntry[], options: TrackerSetOptions) {
     this.entries = entries;
     this.#options = options;
-    this.#now = options.now ?? (() => Number(process.hrtime.bigint()));
+    this.#now = options.now ?? (() => 0);
   }
 
   /** Writer classes that no tracker covers. */

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { PAGE_BYTES } from "./address.js";
 import { assert } from "./assert.js";
 
@@ -30,8 +29,8 @@ export interface GuestRam {
   copyPage(page: number, target: GuestRam): void;
   /** Whether a page differs from that of RAM of the same kind and blocks. */
   pageDiffers(page: number, other: GuestRam): boolean;
-  /** SHA-256 of all blocks in order (of all stamps, where it is sparse), in hexadecimal. */
-  sha256(): string;
+  /** Shows all blocks in order, as bytes (of all stamps, where it is sparse): for a digest. */
+  eachBlock(visit: (bytes: Uint8Array) => void): void;
 }
 
 /** Sizes that RAM of each kind may have, in bytes. */
@@ -90,10 +89,8 @@ export class DenseRam implements GuestRam {
     return Buffer.compare(this.#page(page), other.#page(page)) !== 0;
   }
 
-  sha256(): string {
-    const hash = createHash("sha256");
-    for (const bytes of this.#bytes) hash.update(bytes);
-    return hash.digest("hex");
+  eachBlock(visit: (bytes: Uint8Array) => void): void {
+    for (const bytes of this.#bytes) visit(bytes);
   }
 
   #page(page: number): Uint8Array {
@@ -157,10 +154,8 @@ export class SparseRam implements GuestRam {
     return this.#stamps[index]![at] !== other.#stamps[index]![at];
   }
 
-  sha256(): string {
-    const hash = createHash("sha256");
-    for (const stamps of this.#stamps) hash.update(stamps);
-    return hash.digest("hex");
+  eachBlock(visit: (bytes: Uint8Array) => void): void {
+    for (const { buffer } of this.#stamps) visit(new Uint8Array(buffer));
   }
 
   #at(page: number): readonly [number, number] {

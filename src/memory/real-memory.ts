@@ -30,6 +30,11 @@ export class RealMemory implements SharedMemory {
     this.#bytes = Buffer.from(buffer);
   }
 
+  /** New memory of a size, all zero. */
+  static allocate(bytes: number): RealMemory {
+    return new RealMemory(new SharedArrayBuffer(bytes));
+  }
+
   read16(offset: number): number {
     return this.#u16[offset >>> 1]!;
   }

@@ -1,13 +1,8 @@
-import { setImmediate, setTimeout } from "node:timers/promises";
 import type { MigrationClock } from "./migration.js";
-
-/** Real milliseconds for which virtual time may run before others on this thread get a turn. */
-const TURN_MS = 50;
 
 /** Time that passes when it is told to: a minute of migration takes as long as its pages take to copy. */
 export class VirtualClock implements MigrationClock {
   #timeNs = 0;
-  #turnEnds = performance.now() + TURN_MS;
 
   now(): number {
     return this.#timeNs;
@@ -15,26 +10,6 @@ export class VirtualClock implements MigrationClock {
 
   pass(ns: number): Promise<void> | undefined {
     this.#timeNs += ns;
-    if (performance.now() < this.#turnEnds) return undefined;
-    return setImmediate().then(() => {
-      this.#turnEnds = performance.now() + TURN_MS;
-    });
-  }
-}
-
-/** Time on the wall: what is sent faster than the bandwidth allows waits. */
-export class RealClock implements MigrationClock {
-  readonly #startMs = performance.now();
-  /** When what was passed so far is over, by the wall. */
-  #dueNs = 0;
-
-  now(): number {
-    return (performance.now() - this.#startMs) * 1e6;
-  }
-
-  pass(ns: number): Promise<void> | undefined {
-    this.#dueNs = Math.max(this.#dueNs, this.now() - 1e6) + ns;
-    const aheadMs = (this.#dueNs - this.now()) / 1e6;
-    return aheadMs < 1 ? undefined : setTimeout(aheadMs);
+    return undefined;
   }
 }

@@ -22,6 +22,14 @@ export interface Verdict {
   readonly sha256: { readonly source: string; readonly destination: string };
 }
 
+/** What an oracle does besides. */
+export interface OracleOptions {
+  /** Keeps every store; not where there are millions. */
+  readonly journals?: boolean;
+  /** SHA-256 of RAM, in hexadecimal; empty without it. */
+  readonly digest?: (ram: GuestRam) => string;
+}
+
 /**
  * Ground truth: which pages really changed, by a version stamp that every store raises (specification 0.2).
  *
@@ -36,17 +44,18 @@ export class Oracle {
   /** Pages written and not reported since. */
   readonly #unreported: Uint32Array;
   readonly #keepsJournals: boolean;
+  readonly #digest: (ram: GuestRam) => string;
   #watching = false;
   #reported = 0;
   #over = 0;
 
-  /** `journals`: whether to keep every store; off where there are millions. */
-  constructor(ram: GuestRam, journals = false) {
+  constructor(ram: GuestRam, { journals = false, digest = () => "" }: OracleOptions = {}) {
     const stamped = ram.kind === "sparse" ? 0 : ram.endPage;
     this.versions = new Uint32Array(stamped);
     this.#copied = new Uint32Array(stamped);
     this.#unreported = new Uint32Array(bitmapWords(ram.endPage));
     this.#keepsJournals = journals;
+    this.#digest = digest;
   }
 
   /** Watches from now on: trackers have just started. */
@@ -111,7 +120,7 @@ export class Oracle {
       misses,
       differing,
       overReportRatio: this.#reported === 0 ? 0 : this.#over / this.#reported,
-      sha256: { source: source.sha256(), destination: destination.sha256() },
+      sha256: { source: this.#digest(source), destination: this.#digest(destination) },
     };
   }
 

@@ -25,7 +25,7 @@ const BACKGROUND_SYNC_NS = 5e9;
 /** The least time over which auto-converge judges, nanoseconds. */
 const JUDGED_PERIOD_NS = 1e9;
 
-/** One migration under way: what is dirty, what is sent, how fast; the steps of precopy.ts and stop-copy.ts share it. */
+/** One migration under way: what is dirty, what is sent, how fast; precopy.ts and stop-copy.ts share it. */
 export class Session {
   readonly parts: MigrationParts;
   readonly clock: MigrationClock;

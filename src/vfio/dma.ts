@@ -26,11 +26,11 @@ interface PostedWrite {
 /**
  * The choke point: the one way in which a writer's stores reach guest RAM (specification 0.3).
  *
- *     translate ──► (peer's window?) ──► payload ──► mark-after-write trackers ──► oracle ──► the caller completes
+ *     translate ──► (peer's window?) ──► payload ──► mark-after-write trackers ──► oracle ──► caller completes
  *        └ mark-at-translate trackers, when the translation is not cached
  *
- * A tracker of each discipline goes in through a door of its own: markAfterWrite takes an AfterWriteHook, translateBy an
- * AtTranslateHook, and neither fits the other. Where no page table is put in, an address is its guest physical address.
+ * A tracker of each discipline goes in through a door of its own: markAfterWrite takes an AfterWriteHook, translateBy
+ * an AtTranslateHook, and neither fits the other. Where no page table is put in, an address is its guest physical address.
  * Windows of other devices (P2P) are classified between translation and payload, where devices have such windows.
  */
 export class WritePort {

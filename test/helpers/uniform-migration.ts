@@ -1,6 +1,7 @@
 /** A small guest of nothing but writers, one log for its vCPUs and one for its device, ready to be migrated. */
 import { LogTracker } from "../../src/dirty/log-tracker.js";
 import { TrackerSet } from "../../src/dirty/tracker-set.js";
+import { ramSha256 } from "../../src/lab/migrate/digest.js";
 import { DenseRam, ramBlocks, ramLike } from "../../src/memory/guest-ram.js";
 import { migrate } from "../../src/migration/migrate.js";
 import type { MigrationOutcome, MigrationParts } from "../../src/migration/migration.js";
@@ -20,7 +21,7 @@ export interface UniformChange extends Partial<Omit<MigrationParts, "parameters"
 /** 8 MiB of RAM and a hole, 16 MiB a second to send, 1 MiB of downtime. */
 export class UniformMigration {
   readonly ram = DenseRam.allocate(ramBlocks(8 * MIB));
-  readonly oracle = new Oracle(this.ram, true);
+  readonly oracle = new Oracle(this.ram, { journals: true, digest: ramSha256 });
   readonly guest: UniformGuest;
   readonly cpuLog: LogTracker;
   readonly deviceLog: LogTracker;

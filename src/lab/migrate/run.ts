@@ -16,6 +16,8 @@ import { Oracle } from "../../migration/oracle.js";
 import type { MigrationParameters } from "../../migration/parameters.js";
 import { UniformGuest } from "../../migration/uniform-guest.js";
 import type { StoreWitness } from "../../vfio/dma.js";
+import { PoliteClock } from "./clocks.js";
+import { ramSha256 } from "./digest.js";
 import { joinedRow } from "./joined-row.js";
 import { markNsPerPage } from "./mark-cost.js";
 import type { RowGround, RowResult, RowWiring, TrackerRow } from "./row.js";
@@ -55,13 +57,14 @@ export async function runMigration(rows: readonly TrackerRow[], options: RunOpti
   if (row.run !== undefined) return { row: { ...emptyResult(row), ...row.run(options) }, outcome: undefined };
   const witnessed: { oracle?: Oracle } = {};
   const guest = makeGuest(row, options, (writer, gpa, bytes) => witnessed.oracle?.wrote(writer, gpa, bytes));
-  const oracle = new Oracle(guest.ram);
+  const oracle = new Oracle(guest.ram, { digest: ramSha256 });
   witnessed.oracle = oracle;
   const ground = groundOf(guest, options.seed);
   const wiring = row.wire!(ground);
   const trackers = new TrackerSet(wiring.entries, {
     blocks: guest.ram.blocks,
     writers: guest.writers,
+    now: () => Number(process.hrtime.bigint()),
     ...(wiring.policy === undefined ? {} : { policy: wiring.policy }),
   });
   guest.run(WARM_UP_NS, { share: 0 });
@@ -73,7 +76,7 @@ export async function runMigration(rows: readonly TrackerRow[], options: RunOpti
     trackers,
     oracle,
     destination: ramLike(guest.ram),
-    clock: options.clock?.(),
+    clock: options.clock?.() ?? new PoliteClock(),
     blockers: refusals,
     hooks: wiring.hooks,
     onProgress: (progress) => {

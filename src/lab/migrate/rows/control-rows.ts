@@ -2,7 +2,7 @@ import { LogTracker } from "../../../dirty/log-tracker.js";
 import { runMarkForm } from "../check-first.js";
 import type { RowGround, TrackerRow } from "../row.js";
 
-/** Rows that have to lose pages, and rows that have to be refused: what tells a comparison that works from one that nods. */
+/** Rows that have to lose pages, and rows that have to be refused: they tell whether a comparison can fail. */
 export const CONTROL_ROWS: readonly TrackerRow[] = [
   {
     name: "or-instead-of-and",

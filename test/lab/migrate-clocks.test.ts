@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import { RealClock, VirtualClock } from "../../src/migration/clock.js";
+import { PoliteClock, RealClock } from "../../src/lab/migrate/clocks.js";
 import { UniformMigration } from "../helpers/uniform-migration.js";
 
 const MIB = 2 ** 20;
 
 test("virtual time passes as told, and leaves others on this thread a turn now and then", async () => {
-  const clock = new VirtualClock();
+  const clock = new PoliteClock();
   let turns = 0;
   const others = setInterval(() => turns++, 1);
   const until = performance.now() + 200;
