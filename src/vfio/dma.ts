@@ -30,7 +30,7 @@ interface PostedWrite {
  *        └ mark-at-translate trackers, when the translation is not cached
  *
  * A tracker of each discipline goes in through a door of its own: markAfterWrite takes an AfterWriteHook, translateBy
- * an AtTranslateHook, and neither fits the other. Where no page table is put in, an address is its guest physical address.
+ * an AtTranslateHook, and neither fits the other. Without a page table an address is its guest physical address.
  * Windows of other devices (P2P) are classified between translation and payload, where devices have such windows.
  */
 export class WritePort {

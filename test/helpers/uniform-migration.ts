@@ -28,7 +28,7 @@ export class UniformMigration {
   readonly trackers: TrackerSet;
   readonly destination = ramLike(this.ram);
 
-  constructor(change: UniformChange = {}) {
+  constructor(change: Pick<UniformChange, "deviceLog"> = {}) {
     this.guest = new UniformGuest({
       ram: this.ram,
       vcpu: { firstPage: 100, pageCount: 600, bytesPerSecond: 2 * MIB, longEvery: 9, seed: 1 },
@@ -51,7 +51,7 @@ export class UniformMigration {
   }
 
   /** Migrates it. */
-  migrate({ parameters, deviceLog: _, ...change }: UniformChange = {}): Promise<MigrationOutcome> {
+  migrate({ parameters, ...change }: Omit<UniformChange, "deviceLog"> = {}): Promise<MigrationOutcome> {
     return migrate({
       guest: this.guest,
       trackers: this.trackers,

@@ -118,7 +118,10 @@ export class GuestMachine {
     const fresh = (buffer: SharedArrayBuffer) => new SharedArrayBuffer(buffer.byteLength);
     this.#arena = {
       // What the guest sees of its device goes with it; what the device was told by the last relay does not.
-      ...{ guestRegisters, notifiers, bells, counters },
+      guestRegisters,
+      notifiers,
+      bells,
+      counters,
       regions: ram.blocks,
       shadowRings: fresh(this.#arena.shadowRings),
       deviceRegisters: fresh(this.#arena.deviceRegisters),
