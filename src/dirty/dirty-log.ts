@@ -59,7 +59,7 @@ export class DirtyLog {
   markRanges(ranges: readonly { readonly address: number; readonly bytes: number }[]): number {
     const words = new Map<number, number>();
     for (const { address, bytes } of ranges) {
-      const endPage = Math.ceil((address + bytes) / PAGE_BYTES);
+      const endPage = bytes === 0 ? 0 : Math.ceil((address + bytes) / PAGE_BYTES);
       for (let page = Math.floor(address / PAGE_BYTES); page < endPage; page++) {
         const word = Math.floor(page / WORD_PAGES);
         words.set(word, (words.get(word) ?? 0) | (1 << (page & 31)));

@@ -310,3 +310,22 @@ describe("bitCount()", () => {
     for (const word of words) expect(bitCount(word)).toBe((word >>> 0).toString(2).replaceAll("0", "").length);
   });
 });
+
+describe("DirtyLog.markRanges()", () => {
+  it("marks what markRange does for each range, and each word once", () => {
+    const ranges = [
+      { address: 0, bytes: 1 },
+      { address: 4095, bytes: 2 },
+      { address: 31 * 4096, bytes: 4097 },
+      { address: 90 * 4096 + 5, bytes: 0 },
+    ];
+    const one = new LogBench(END).log;
+    const other = new LogBench(END).log;
+    expect(one.markRanges(ranges)).toBe(2);
+    for (const { address, bytes } of ranges) other.markRange(address, bytes);
+    const [found, wanted] = [new Uint32Array(8), new Uint32Array(8)];
+    one.take(found);
+    other.take(wanted);
+    expect(found).toEqual(wanted);
+  });
+});

@@ -125,6 +125,9 @@ test("compareTrackers() says which rows do not show what they have to", async ()
   expect(unmet({ ...sound, guest_verified: false })).toContain("the guest's data is wrong");
   expect(unmet({ ...sound, expect: "unsound" })).toContain("lost no page");
   expect(unmet({ ...sound, expect: "blocked" })).toContain("was not refused");
+  expect(unmet({ ...sound, expect: "blocked", legal: false, blocker: "other" })).toContain("another reason, other");
+  expect(unmet({ ...sound, legal: false, blocker: "other" })).toBe("vhost-log: was refused (other)");
+  expect(unmet({ ...sound, mark_rmw_per_word: 1.1 })).toContain("1.1 read-modify-writes");
 });
 
 describe("the guest of the comparison", () => {

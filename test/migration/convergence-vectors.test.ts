@@ -62,6 +62,7 @@ test.each([
   { ram: 256, set: 64, rate: 100 },
   { ram: 256, set: 32, rate: 400 },
   { ram: 1024, set: 512, rate: 110 },
+  { ram: 1024, set: 512, rate: 128 },
 ])("converges as the model does: $ram MiB, working set $set, $rate MiB/s", async (vector) => {
   const { outcome, guest } = await run(vector);
   const wanted = model(vector);
@@ -75,11 +76,13 @@ test.each([
   expect(guest.verify()).toBe(true);
 });
 
-test("never converges where the model does not: 256 MiB, working set 64, 200 MiB/s", async () => {
-  const vector = { ram: 256, set: 64, rate: 200 };
+test.each([
+  { ram: 256, set: 64, rate: 200, roundsMax: 25 },
+  { ram: 1024, set: 512, rate: 160, roundsMax: 12 },
+])("never converges where the model does not: $ram MiB, working set $set, $rate MiB/s", async (vector) => {
   expect(model(vector).rounds).toBeUndefined();
-  const { outcome } = await run(vector, { roundsMax: 25 });
-  expect(outcome).toMatchObject({ converged: false, rounds: 25 });
+  const { outcome } = await run(vector, { roundsMax: vector.roundsMax });
+  expect(outcome).toMatchObject({ converged: false, rounds: vector.roundsMax });
   sound(outcome);
 });
 

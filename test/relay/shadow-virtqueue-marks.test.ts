@@ -49,6 +49,23 @@ describe("marks", () => {
     }
   });
 
+  test("with hybrid are those of used-len, and all of what is in flight when the device stops; one a word", () => {
+    for (const [policy, stopped] of [
+      ["hybrid", [0x20, 0x30, 0x31, 0x33]],
+      ["used-len", []],
+    ] as const) {
+      const bench = new HandRings({ policy });
+      roundTrip(bench, [into(0x40000, 8192)], 1);
+      expect(bufferPages(bench)).toEqual([0x40]);
+      bench.chain(1, [into(0x20000, 1), into(0x30000, 8192)]);
+      bench.chain(4, [into(0x33000, 1)]);
+      bench.offer(1, 4);
+      bench.relay.forwardAvail();
+      bench.relay.stop({ lastAvailIdx: 1, usedIdx: 1 });
+      expect(bufferPages(bench)).toEqual(stopped);
+    }
+  });
+
   test("follow the guest's pages, not the device's: each piece of a buffer over the border of mappings", () => {
     const mappings = Array.from({ length: 256 }, (_, i) => ({
       gpa: i * 4096,

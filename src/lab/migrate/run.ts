@@ -91,9 +91,11 @@ export async function runMigration(rows: readonly TrackerRow[], options: RunOpti
 /** Whether a row shows what it is expected to; otherwise a sentence about what it does not. */
 export function unmet({ name, expect, ...row }: RowResult): string | undefined {
   if (expect === "blocked") {
-    return row.legal || row.blocker === undefined ? `${name}: was not refused` : undefined;
+    if (row.legal || row.blocker === undefined) return `${name}: was not refused`;
+    return row.blocker === name ? undefined : `${name}: was refused for another reason, ${row.blocker}`;
   }
   if (!row.legal) return `${name}: was refused (${row.blocker ?? "?"})`;
+  if (row.mark_rmw_per_word > 1) return `${name}: ${row.mark_rmw_per_word} read-modify-writes for a word of marks`;
   if (expect === "unsound") return row.misses > 0 ? undefined : `${name}: lost no page, and has to`;
   if (row.misses > 0) return `${name}: lost ${row.misses} pages`;
   if (!row.memory_equal) return `${name}: source and destination differ`;
