@@ -180,7 +180,7 @@ function resultOf(row: TrackerRow, { wiring, trackers, outcome, verified, footpr
     over_report_ratio: verdict?.overReportRatio ?? 0,
     footprint_bytes: footprintBytes,
     mark_rmw_per_word: ratio,
-    harvest_ns_per_mpage: trackers.harvestPages === 0 ? 0 : (trackers.harvestNs * 2 ** 20) / trackers.harvestPages,
+    harvest_ns_per_mpage: trackers.harvestNsPerPage * 2 ** 20,
     marshalled_bytes: sum("bytesMarshalled"),
     mark_ns_per_page: blocker === undefined ? markNsPerPage(wiring) : 0,
     rounds: outcome.rounds,
