@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type MachineFacts, machineFacts } from "../../src/lab/machine-facts.js";
+import { type Curve, svgOf } from "../../src/report/plot.js";
 import { packageRoot } from "../../src/workers/worker-url.js";
 import { Contest, type Extent } from "../harness/contest.js";
 import type { RelayCase } from "../inputs/relay-input.js";
 import type { Side } from "../rows.js";
-import { type Curve, svgOf } from "./svg.js";
 
 /** One plot: what changes along its x axis. */
 interface Sweep {

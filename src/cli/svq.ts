@@ -5,6 +5,7 @@ import { arenaCommand } from "./arena.js";
 import { benchCommand } from "./bench.js";
 import { consoleCommand } from "./console.js";
 import { doctorCommand } from "./doctor.js";
+import { migrateCommand } from "./migrate.js";
 import { relayCommand } from "./relay.js";
 import { runCommand } from "./run.js";
 import { validateCommand } from "./validate.js";
@@ -19,6 +20,7 @@ Examples:
   svq relay --listen /run/guest.sock --connect /run/disk.sock --control /run/svq.sock
                                         a shadow virtqueue between a virtual machine and its vhost-user device
   svq console /run/svq.sock             a prompt on such a relay
+  svq migrate --compare --quick         every way to track dirty pages on one workload
   svq arena --ram 4G                    which bytes are shared, and who may touch them
   svq doctor                            what this machine can do, and how to get what is missing
 `;
@@ -43,6 +45,7 @@ const program = new Command("svq")
   .addCommand(benchCommand())
   .addCommand(runCommand())
   .addCommand(validateCommand())
+  .addCommand(migrateCommand())
   .addCommand(relayCommand())
   .addCommand(consoleCommand())
   .addCommand(arenaCommand())

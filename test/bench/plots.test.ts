@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { svgOf } from "../../bench/plots/svg.js";
+import { svgOf } from "../../src/report/plot.js";
 
 test("a plot has every point of every curve inside its frame, and escapes what it prints", () => {
   const svg = svgOf({

@@ -1,7 +1,8 @@
 /** Rows of `svq migrate --compare` on the emulated machine: each shows what it is there to show. */
 import { describe, expect, it, test } from "vitest";
 import { runMarkForm } from "../../src/lab/migrate/check-first.js";
-import { COMPARED, compareTrackers } from "../../src/lab/migrate/compare.js";
+import { compareTrackers } from "../../src/lab/migrate/compare.js";
+import { QUICK } from "../../src/lab/migrate/workloads.js";
 import type { TrackerRow } from "../../src/lab/migrate/row.js";
 import { TRACKER_ROWS } from "../../src/lab/migrate/rows.js";
 import { type RunOptions, runMigration, unmet } from "../../src/lab/migrate/run.js";
@@ -10,11 +11,11 @@ import { VirtqueueGuest } from "../../src/lab/migrate/virtqueue-guest.js";
 const MIB = 2 ** 20;
 /** A quarter of the product's, so that a row takes a fraction of a second. */
 const SMALL: RunOptions = {
-  ...COMPARED,
+  ...QUICK,
   ramBytes: 16 * MIB,
   vcpuBytesPerSecond: 4 * MIB,
   dmaBytesPerSecond: 2 * MIB,
-  parameters: { ...COMPARED.parameters, maxBandwidthBytes: 32 * MIB, downtimeLimitNs: 62.5e6, roundsMax: 4 },
+  parameters: { ...QUICK.parameters, maxBandwidthBytes: 32 * MIB, downtimeLimitNs: 62.5e6, roundsMax: 4 },
 };
 
 function row(name: string): TrackerRow {

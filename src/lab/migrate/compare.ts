@@ -1,19 +1,8 @@
 import { ConfigError } from "../../memory/config-error.js";
-import { DEFAULT_PARAMETERS } from "../../migration/parameters.js";
 import type { RowResult } from "./row.js";
 import { TRACKER_ROWS } from "./rows.js";
 import { type RunOptions, type RunResult, runMigration, unmet } from "./run.js";
-
-const MIB = 2 ** 20;
-
-/** The workload on which rows are compared: small enough for seconds, too much for the downtime at first. */
-export const COMPARED: RunOptions = {
-  seed: 1,
-  ramBytes: 64 * MIB,
-  vcpuBytesPerSecond: 8 * MIB,
-  dmaBytesPerSecond: 4 * MIB,
-  parameters: { ...DEFAULT_PARAMETERS, maxBandwidthBytes: 64 * MIB, downtimeLimitNs: 100e6, roundsMax: 6 },
-};
+import { QUICK } from "./workloads.js";
 
 /** What a comparison found. */
 export interface Comparison {
@@ -25,7 +14,7 @@ export interface Comparison {
 
 /** Runs rows, all of them unless some are named, on the same seeded workload. Throws ConfigError for unknown names. */
 export async function compareTrackers(
-  options: RunOptions = COMPARED,
+  options: RunOptions = QUICK,
   names: readonly string[] = [...TRACKER_ROWS.keys()],
   onRow: (result: RunResult) => void = () => {},
 ): Promise<Comparison> {

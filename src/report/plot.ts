@@ -4,7 +4,7 @@ export interface Curve {
   readonly points: readonly { readonly x: number; readonly y: number }[];
 }
 
-/** A plot of curves over a logarithmic axis of x. */
+/** A plot of curves, drawn as SVG; y is linear and begins at zero. */
 export interface Plot {
   readonly title: string;
   readonly xTitle: string;
@@ -12,21 +12,27 @@ export interface Plot {
   readonly curves: readonly Curve[];
   /** A line of small print, such as the machine. */
   readonly note: string;
+  /** How x is spaced; logarithmic unless told. */
+  readonly xScale?: "log" | "linear";
 }
 
 const SIZE = { width: 720, height: 420 } as const;
 const FRAME = { left: 70, right: 690, top: 50, bottom: 350 } as const;
-const COLOURS = ["#1f5fa8", "#b5471f", "#3b7d3b", "#7a4a9c"];
+const COLOURS = ["#1f5fa8", "#b5471f", "#3b7d3b", "#7a4a9c", "#8a6d1d", "#2b8a8a", "#a03060", "#555555"];
 
-/** Draws a plot as SVG: x logarithmic, y linear from zero. */
+/** Draws a plot as SVG; there is at least one point, and x is positive where it is logarithmic. */
 export function svgOf(plot: Plot): string {
   const points = plot.curves.flatMap((curve) => curve.points);
   const [low, high] = [Math.min(...points.map(({ x }) => x)), Math.max(...points.map(({ x }) => x))];
-  const top = roundUp(Math.max(...points.map(({ y }) => y)));
-  const span = Math.log2(high / low) || 1;
-  const atX = (x: number) => FRAME.left + ((FRAME.right - FRAME.left) * Math.log2(x / low)) / span;
+  const top = roundUp(Math.max(...points.map(({ y }) => y), 1e-9));
+  const linear = plot.xScale === "linear";
+  const span = (linear ? high - low : Math.log2(high / low)) || 1;
+  const along = (x: number) => (linear ? x - low : Math.log2(x / low)) / span;
+  const atX = (x: number) => FRAME.left + (FRAME.right - FRAME.left) * along(x);
   const atY = (y: number) => FRAME.bottom - ((FRAME.bottom - FRAME.top) * y) / top;
-  const ticks = [...new Set(points.map(({ x }) => x))].sort((a, b) => a - b);
+  const ticks = linear
+    ? [0, 0.25, 0.5, 0.75, 1].map((part) => low + part * span)
+    : [...new Set(points.map(({ x }) => x))].sort((a, b) => a - b);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${SIZE.width} ${SIZE.height}"`,
     'font-family="sans-serif" font-size="12">',
