@@ -12,11 +12,11 @@ import {
 } from "../validate/explorer/exploration.js";
 import { type ExploreOptions, modelName } from "../validate/explorer/explore.js";
 import { optionsFor } from "../validate/explorer/judge-twins.js";
+import { playsOf } from "../validate/explorer/plays.js";
 import { TWINS } from "../validate/explorer/twin-list.js";
 import { PROFILES, type ProfileName } from "../validate/validation.js";
 import { Interruptible } from "./signals.js";
 
-const MODELS = ["sc", "tso", "pso", "tso-seqcst"] as const;
 const ORDERS = ["sc", "tso", "pso"] as const;
 
 /** What the command line asks for. */
@@ -53,7 +53,8 @@ async function explorationOf(
   only: string | undefined,
   name: string | undefined,
 ): Promise<ExplorationOptions> {
-  if (only === undefined && name === undefined) return { models: plansOf(profile), ...besideModels(profile) };
+  if (only === undefined && name === undefined)
+    return { models: playsOf(profile), ...besideModels(profile), threads: profile === "full" };
   const twin = TWINS.find((each) => each.name === name);
   if (name !== undefined && twin === undefined) {
     throw new UsageError(`--twin: no twin is called ${name}; there are ${TWINS.map((each) => each.name).join(", ")}`);
@@ -66,28 +67,13 @@ async function explorationOf(
 
 function planCalled(only: string): ExploreOptions {
   const profiles = Object.keys(PROFILES) as ProfileName[];
-  const plan = profiles.flatMap(plansOf).find((each) => modelName(each) === only);
+  const plan = profiles.flatMap(playsOf).find((each) => modelName(each) === only);
   if (plan === undefined) throw new UsageError(`--only: no exploration is called "${only}"; the table has their names`);
   return plan;
 }
 
 function unitCount({ models, twins = [], comparisons = [], crash = false }: ExplorationOptions): number {
   return models.length + twins.length + comparisons.length + (crash ? 1 : 0);
-}
-
-/** Two requests are the least that shows anything; ring 1 and 2, both ways of suppression, with and without marks. */
-function plansOf(profile: ProfileName): ExploreOptions[] {
-  const rings = profile === "quick" ? [1] : [1, 2];
-  const requests = profile === "full" ? [2, 3] : [2];
-  return MODELS.flatMap((model) =>
-    rings.flatMap((ring) =>
-      requests.flatMap((count) =>
-        [true, false].flatMap((eventIdx) =>
-          [true, false].map((log) => ({ model, ring, requests: count, eventIdx, log })),
-        ),
-      ),
-    ),
-  );
 }
 
 function textOf(report: ExplorationReport): string {

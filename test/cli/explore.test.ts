@@ -16,6 +16,10 @@ interface ExploreDocument {
     requests: number;
     event_idx: boolean;
     log: boolean;
+    chain: number;
+    indirect: boolean;
+    order: string;
+    paths: string[];
     complete: boolean;
     states: number;
     transitions: number;
@@ -70,6 +74,7 @@ function expectModels({ models, states, bytes_per_state }: ExploreDocument): voi
   expect(new Set(models.map(({ name }) => name)).size).toBe(models.length);
   for (const model of models) {
     expect(model).toMatchObject({ ring: 1, requests: 2, complete: true, violations: [], reductions: REDUCTIONS });
+    expect(model).toMatchObject({ chain: 1, indirect: false, order: "fifo", paths: ["svq"] });
     expect(model.states).toBeGreaterThan(100_000);
     expect(model.transitions).toBeGreaterThan(model.states);
     expect(model.depth).toBeGreaterThan(100);

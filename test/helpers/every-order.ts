@@ -157,6 +157,10 @@ class Explorer {
   #addAccess(moves: Move[], moment: Moment, who: number): void {
     const { next: access } = moment.nodes[who]!;
     if (access === "ended" || "threw" in access) return;
+    if (access.kind === "choose") {
+      this.#addChoices(moves, moment, who, access.value);
+      return;
+    }
     const full = !["load", "observe", "store", "publish"].includes(access.kind);
     const { stores } = moment.buffers[who]!;
     if (full && stores.length > 0) return;
@@ -170,6 +174,14 @@ class Explorer {
     const value = reads ? now : access.value;
     const label = () => `${this.#play.parties[who]!.name}: ${access.kind} ${value} at ${access.offset}`;
     moves.push({ label, next: this.#settled({ ...moment, image, nodes: moment.nodes.with(who, node) }) });
+  }
+
+  #addChoices(moves: Move[], moment: Moment, who: number, count: number): void {
+    for (let choice = 0; choice < count; choice++) {
+      const node = this.#automata[who]!.after(moment.nodes[who]!, choice);
+      const label = () => `${this.#play.parties[who]!.name}: chooses ${choice} of ${count}`;
+      moves.push({ label, next: this.#settled({ ...moment, nodes: moment.nodes.with(who, node) }) });
+    }
   }
 
   /** Lets everybody put stores into the own buffer, which nobody else can notice; without buffers they are accesses. */

@@ -2,17 +2,19 @@
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { castWith } from "../../src/validate/explorer/cast.js";
 import { runExploration } from "../../src/validate/explorer/exploration.js";
-import type { ExploreOptions, explore } from "../../src/validate/explorer/explore.js";
+import { type ExploreOptions, explore, modelName } from "../../src/validate/explorer/explore.js";
+import type * as threads from "../../src/validate/explorer/explore-threads.js";
 import { judgeTwin, optionsFor } from "../../src/validate/explorer/judge-twins.js";
 import { REDUCTION_NAMES } from "../../src/validate/explorer/reductions.js";
 import { TWINS, type Twin } from "../../src/validate/explorer/twin-list.js";
 import { compare, comparisonsOf } from "../../src/validate/explorer/unreduced.js";
 import { oracleOf } from "../../src/validate/explorer/violation-oracle.js";
 import { PatchError } from "../../src/validate/mutants/patched-build.js";
-import { workerUrl } from "../../src/workers/worker-url.js";
+import { packageRoot, workerUrl } from "../../src/workers/worker-url.js";
 import { type Patch, patchedCopy } from "../helpers/patched-copy.js";
 
 beforeAll(() => void workerUrl("relay"));
@@ -175,5 +177,35 @@ describe("patched copies", () => {
     const patches = [{ file: LATE.entry, find: "a passage that was never written", replace: "" }];
     await expect(judgeTwin({ ...LATE, patches })).rejects.toThrow(PatchError);
     expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+describe("explorations on threads", () => {
+  const built = join(packageRoot(), "dist", "src", "validate", "explorer", "explore-threads.js");
+  const inThreads = async (...args: Parameters<typeof threads.exploreInThreads>) => {
+    const module = (await import(/* @vite-ignore */ pathToFileURL(built).href)) as typeof threads;
+    return module.exploreInThreads(...args);
+  };
+
+  it("say what they say on one, in the order in which they were asked for", async () => {
+    const plays = (["pso", "sc", "tso"] as const).map((model) => ({ ...TINY, model }));
+    const done: string[] = [];
+    const found = await inThreads(plays, { onDone: (name) => done.push(name) });
+    expect(found.map(({ name, states }) => [name, states])).toEqual(
+      plays.map((play) => [modelName(play), explore(play).states]),
+    );
+    expect(done.sort()).toEqual(plays.map(modelName).sort());
+  });
+
+  it("end with a signal", async () => {
+    const controller = new AbortController();
+    const found = inThreads([{ ...TINY, ring: 2, requests: 3 }], { signal: controller.signal, onDone: () => {} });
+    controller.abort();
+    expect(await found).toEqual([]);
+  });
+
+  it("end when a thread dies (twin)", async () => {
+    const impossible = { ...TINY, requests: 2, order: "any" } as const;
+    await expect(inThreads([impossible], { onDone: () => {} })).rejects.toThrow(/any order: .*out of order/);
   });
 });

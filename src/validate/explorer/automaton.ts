@@ -3,6 +3,8 @@ import { listNonZeroByWord, type SharedMemory } from "../../memory/shared-memory
 /** The verbs of SharedMemory, and sleeping on a word until somebody has set it, which takes it. */
 export interface PartyMemory extends SharedMemory {
   sleep(offset: number): void;
+  /** One of the numbers from 0 to below `count`: what follows is played for each of them. */
+  choose(count: number): number;
 }
 
 /**
@@ -20,9 +22,13 @@ export interface Party<State = unknown> {
   readonly serves?: boolean;
 }
 
-/** One touch of shared memory: load and store are plain; set, take, fence and sleep wait until own stores are seen. */
+/**
+ * One touch of shared memory, or a choice of the party's own.
+ *
+ * load and store are plain; set, take, fence and sleep wait until own stores are seen.
+ */
 export interface Access {
-  readonly kind: "load" | "observe" | "store" | "publish" | "set" | "take" | "fence" | "sleep";
+  readonly kind: "load" | "observe" | "store" | "publish" | "set" | "take" | "fence" | "sleep" | "choose";
   readonly offset: number;
   readonly bytes: number;
   readonly value: number;
@@ -102,6 +108,12 @@ export class Automaton {
   }
 }
 
+/** Copies word by word, each an access; offset and length are multiples of 4. */
+export function copyOutByWord(memory: Pick<PartyMemory, "read32">, offset: number, target: Uint8Array): void {
+  const view = new DataView(target.buffer, target.byteOffset, target.length);
+  for (let i = 0; i < target.length; i += 4) view.setInt32(i, memory.read32(offset + i), true);
+}
+
 /** Memory that answers from a record, and stops at the first access beyond it. */
 class RecordedMemory implements PartyMemory {
   readonly byteLength = 0x7fff_ffff;
@@ -124,14 +136,17 @@ class RecordedMemory implements PartyMemory {
   listNonZero32 = (offset: number, end: number, found: Int32Array) => listNonZeroByWord(this, offset, end, found);
   fence = () => void this.#access("fence", 0, 0);
   sleep = (offset: number) => void this.#access("sleep", offset, 4);
+  choose = (count: number) => this.#access("choose", 0, 0, count);
 
-  copyOut(): void {
-    throw new Error("a play copies word by word");
-  }
+  copyOut = (offset: number, target: Uint8Array) => copyOutByWord(this, offset, target);
 
-  copyIn(): void {
-    throw new Error("a play copies word by word");
-  }
+  /** Word by word, each an access, with a half word at the end where the length is no multiple of 4. */
+  copyIn = (offset: number, source: Uint8Array): void => {
+    const view = new DataView(source.buffer, source.byteOffset, source.length);
+    let i = 0;
+    for (; i + 4 <= source.length; i += 4) this.write32(offset + i, view.getInt32(i, true));
+    if (i < source.length) this.write16(offset + i, view.getUint16(i, true));
+  };
 
   #access(kind: Access["kind"], offset: number, bytes: number, value = 0): number {
     const made = this.#made[this.#position];

@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { type CrashReport, runCrashPoints } from "../crash/crash-points.js";
 import type { ProfileName } from "../validation.js";
 import { type Exploration, type ExploreOptions, explore, modelName, type Violation } from "./explore.js";
+import { exploreInThreads } from "./explore-threads.js";
 import { judgeTwin, replayCommand, type TwinReport, type TwinRow, twinReport } from "./judge-twins.js";
 import { TWINS, type Twin } from "./twin-list.js";
 import { type Comparison, compare, comparisonsOf, type UnreducedRow } from "./unreduced.js";
@@ -13,6 +14,8 @@ export interface ExplorationOptions {
   readonly comparisons?: readonly Comparison[];
   /** Whether the relay is killed at each of its stores. */
   readonly crash?: boolean;
+  /** Whether models are explored beside each other, on threads; none of them has a cast of its own then. */
+  readonly threads?: boolean;
   /** Plays in every model, by a name that replayCommand knows; its cast is in the options of the models. */
   readonly twin?: string | undefined;
   /** Ends the run between two explorations: the report has what there is, and says aborted. */
@@ -53,24 +56,32 @@ export function besideModels(profile: ProfileName): Pick<ExplorationOptions, "tw
 }
 
 /**
- * Explores one after the other, and says what came of it: first whether harm is found, then whether there is any.
+ * Explores, and says what came of it: first whether harm is found, then whether there is any, or that beside it.
  *
  * Throws PatchError when a twin fits the build no more.
  */
 export async function runExploration(options: ExplorationOptions): Promise<ExplorationReport> {
-  const { signal, onProgress } = options;
+  const { signal, onProgress, models, threads = false } = options;
   const found: Found = { models: [], twins: [], unreduced: [], crash: undefined };
-  const units = unitsOf(options, found);
+  const units = unitsOf(threads ? { ...options, models: [] } : options, found);
+  const total = units.length + (threads ? models.length : 0);
   let done = 0;
-  for (const { name, run } of units) {
-    // Lets a signal in: an exploration itself does not wait for anything.
-    await setImmediate();
-    if (signal?.aborted) break;
-    await run();
+  const onDone = (name: string) => {
     done += 1;
-    onProgress?.(done, units.length, name);
-  }
-  return reportOf(options, found, done === units.length);
+    onProgress?.(done, total, name);
+  };
+  const oneByOne = async () => {
+    for (const { name, run } of units) {
+      // Lets a signal in: an exploration itself does not wait for anything.
+      await setImmediate();
+      if (signal?.aborted) break;
+      await run();
+      onDone(name);
+    }
+  };
+  const [beside] = await Promise.all([threads ? exploreInThreads(models, { signal, onDone }) : [], oneByOne()]);
+  found.models.push(...beside);
+  return reportOf(options, found, done === total);
 }
 
 /** What there is so far. */

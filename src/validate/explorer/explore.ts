@@ -1,3 +1,4 @@
+import type { PlayedPath } from "./device-party.js";
 import { Explorer, type Violation as Found } from "./explorer.js";
 import { type PlayOptions, threePartyPlay } from "./play.js";
 import type { MemoryModel } from "./positions.js";
@@ -35,6 +36,13 @@ export interface Exploration {
   readonly requests: number;
   readonly event_idx: boolean;
   readonly log: boolean;
+  /** Descriptors of a request, and whether they stand in an indirect table. */
+  readonly chain: number;
+  readonly indirect: boolean;
+  /** The order in which the device completes: that of the offers, or every one. */
+  readonly order: "fifo" | "any";
+  /** What lies between driver and device, in turn; the relay moves on at any time. */
+  readonly paths: readonly PlayedPath[];
   /** Every state was visited, and nothing was wrong in any. */
   readonly complete: boolean;
   readonly states: number;
@@ -77,6 +85,10 @@ export function explore(options: ExploreOptions): Exploration {
     requests,
     event_idx: eventIdx,
     log,
+    chain: options.chain ?? 1,
+    indirect: options.indirect ?? false,
+    order: options.order ?? "fifo",
+    paths: options.paths ?? ["svq"],
     complete: found.complete,
     states: found.states,
     transitions: found.transitions,
@@ -91,7 +103,14 @@ export function explore(options: ExploreOptions): Exploration {
   };
 }
 
-/** The name of an exploration, by which it can be asked for again. */
-export function modelName({ model, ring, requests, eventIdx, log }: ExploreOptions): string {
-  return `${model}, ${requests} × ${ring}, ${eventIdx ? "event idx" : "flags"}, log ${log ? "on" : "off"}`;
+/** The name of an exploration, by which it can be asked for again; what is as in the simplest play is not said. */
+export function modelName({ model, ring, requests, eventIdx, log, chain, indirect, order, paths }: ExploreOptions) {
+  const suppression = eventIdx ? "event idx" : "flags";
+  const more = [
+    ...(chain === 2 ? ["chains of 2"] : []),
+    ...(indirect ? ["indirect"] : []),
+    ...(order === "any" ? ["any order"] : []),
+    ...(paths !== undefined && paths.length > 1 ? [paths.join(" to ")] : []),
+  ];
+  return [model, `${requests} × ${ring}`, suppression, `log ${log ? "on" : "off"}`, ...more].join(", ");
 }

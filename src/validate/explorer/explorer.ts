@@ -1,4 +1,4 @@
-import type { Party } from "./automaton.js";
+import type { Access, Party } from "./automaton.js";
 import { Images, type Judge } from "./images.js";
 import { type Move, moveFrom, moveText } from "./moves.js";
 import { ACTION, type MemoryModel, type Position, Positions, sharedByte } from "./positions.js";
@@ -168,6 +168,9 @@ export class Explorer {
       this.#emit(state, who, -1, image, positions.after(position, positions.read(position, image)));
     } else if (action === ACTION.fence || action === ACTION.buffer) {
       this.#emit(state, who, -1, image, positions.after(position, 0));
+    } else if (action === ACTION.choose) {
+      const { value } = position.node.next as Access;
+      for (let i = 0; i < value; i++) this.#emit(state, who, -1, image, positions.after(position, i));
     } else if (action === ACTION.change) {
       this.#emit(state, who, -1, this.#images.after(image, change), positions.after(position, 0));
     } else {
@@ -229,7 +232,10 @@ export class Explorer {
   #move(from: PackedState, move: number): Move {
     const who = this.#moves[move * WORDS + 4]!;
     const drain = this.#moves[move * WORDS + 5]!;
-    return moveFrom(this.#positions[who]!, this.#position(from, who), drain, from.image);
+    const to = this.#moves[move * WORDS + 1 + who]!;
+    const position = this.#position(from, who);
+    const chosen = position.results[position.next.indexOf(to)];
+    return moveFrom(this.#positions[who]!, position, drain, from.image, chosen);
   }
 
   #result(violation: Violation | undefined, visited: boolean): SearchResult {

@@ -20,6 +20,8 @@ export const ACTION = {
   fence: 5,
   /** A store into the own buffer, where that is a step of its own. */
   buffer: 6,
+  /** Any of several results, whatever memory holds. */
+  choose: 7,
 } as const;
 
 const ACTIONS: Readonly<Record<Access["kind"], number>> = {
@@ -31,6 +33,7 @@ const ACTIONS: Readonly<Record<Access["kind"], number>> = {
   take: ACTION.take,
   sleep: ACTION.sleep,
   fence: ACTION.fence,
+  choose: ACTION.choose,
 };
 
 const STORES: ReadonlySet<Access["kind"]> = new Set(["store", "publish", "set", "take"]);
@@ -175,7 +178,7 @@ export class Positions {
     if (fault !== undefined || next === "ended") return { ...idle, fault };
     if ("threw" in next) return { ...idle, fault: next.threw };
     const { kind, offset, bytes } = next;
-    const loads = kind === "load" || kind === "observe";
+    const loads = kind === "load" || kind === "observe" || kind === "choose";
     const buffers = this.#goesToBuffer(kind);
     const waits = !loads && !buffers && !this.#isEmpty(kind) && stores.length > 0;
     const action = waits ? ACTION.none : buffers ? ACTION.buffer : ACTIONS[kind];

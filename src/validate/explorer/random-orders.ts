@@ -1,4 +1,5 @@
 import { Random } from "../differential/random.js";
+import type { Access } from "./automaton.js";
 import type { ThreePartyPlay, Violation } from "./explorer.js";
 import { Images } from "./images.js";
 import { type Move, moveFrom, moveText } from "./moves.js";
@@ -105,7 +106,8 @@ class RandomOrders {
     const positions = this.#positions[who]!;
     const position = this.#at[who]!;
     const drain = (actor & 1) === 1 ? random.below(position.drains.length) : -1;
-    const move = moveFrom(positions, position, drain, this.#image);
+    const chosen = position.action === ACTION.choose ? random.below((position.node.next as Access).value) : 0;
+    const move = moveFrom(positions, position, drain, this.#image, chosen);
     if (drain >= 0) {
       const { change, to } = position.drains[drain]!;
       this.#goTo(who, to, change);
@@ -113,8 +115,8 @@ class RandomOrders {
     }
     const { action, change } = position;
     const reads = action === ACTION.load || action === ACTION.take;
-    const result = reads ? positions.read(position, this.#image) : 0;
-    const stores = action !== ACTION.load && action !== ACTION.fence;
+    const result = reads ? positions.read(position, this.#image) : chosen;
+    const stores = action !== ACTION.load && action !== ACTION.fence && action !== ACTION.choose;
     this.#goTo(who, positions.after(position, result), stores ? change : undefined);
     return move;
   }

@@ -1,5 +1,13 @@
 import { logBytes } from "../../dirty/dirty-log.js";
-import { availEventOffset, usedEventOffset, usedRingBytes, VRING_AVAIL, VRING_USED } from "../../layout/virtio-ring.js";
+import {
+  availEventOffset,
+  usedEventOffset,
+  usedRingBytes,
+  VRING_AVAIL,
+  VRING_DESC,
+  VRING_USED,
+  VRING_USED_ELEM,
+} from "../../layout/virtio-ring.js";
 import { PAGE_BYTES } from "../../memory/address.js";
 import type { SharedMemory } from "../../memory/shared-memory.js";
 import { type VringAreas, vringOffsets } from "../../ring/vring-areas.js";
@@ -7,28 +15,54 @@ import { type VringAreas, vringOffsets } from "../../ring/vring-areas.js";
 /** Where the three areas of one ring start. */
 export type RingOffsets = ReturnType<typeof vringOffsets>;
 
-const POISON = 0xa5;
+/** What has a place in the memory of a play. */
+export interface StageOptions {
+  /** Entries of both rings. */
+  readonly ring: number;
+  /** Whether the relay may write the log. */
+  readonly logged: boolean;
+  /** Whether there is an indirect table for each head. */
+  readonly tables: boolean;
+  /** Which rings the device is given in turn; words to say so follow when it is more than one. */
+  readonly paths: readonly ("svq" | "notify")[];
+}
 
-/** What lies where in the memory of a play: the guest's ring, the shadow ring, the log, a bell for each party. */
+const POISON = 0xa5;
+/** Descriptors of an indirect table. */
+const TABLE_DESCRIPTORS = 2;
+const TABLE_BYTES = TABLE_DESCRIPTORS * VRING_DESC.size;
+
+/**
+ * What lies where in the memory of a play: the guest's ring, the shadow ring, the log, a bell for each party.
+ *
+ * Behind them, where the play has them: words by which relay and device change rings, and indirect tables.
+ */
 export class Stage {
   readonly guest: RingOffsets;
   readonly shadow: RingOffsets;
   readonly log: number;
   readonly bells: { readonly driver: number; readonly relay: number; readonly device: number };
+  /** What the relay orders and where the next ring begins; what the device answers and where it stopped. */
+  readonly control: { readonly order: number; readonly start: number; readonly answer: number; readonly base: number };
   readonly #ring: number;
-  readonly #logged: boolean;
+  readonly #options: StageOptions;
+  readonly #tables: number;
   readonly #end: number;
 
-  /** For rings of `ring` entries; the log is nobody's to write unless it is used. */
-  constructor(ring: number, logged: boolean) {
+  constructor(options: StageOptions) {
+    const { ring } = options;
     this.#ring = ring;
-    this.#logged = logged;
+    this.#options = options;
     this.guest = vringOffsets(ring, 0);
     this.shadow = vringOffsets(ring, align16(this.guest.used + usedRingBytes(ring)));
     this.log = align16(this.shadow.used + usedRingBytes(ring));
     const bells = this.log + logBytes(PAGE_BYTES);
     this.bells = { driver: bells, relay: bells + 4, device: bells + 8 };
-    this.#end = bells + 12;
+    const control = bells + 12;
+    this.control = { order: control, start: control + 4, answer: control + 8, base: control + 12 };
+    const controlEnd = control + (options.paths.length > 1 ? 16 : 0);
+    this.#tables = options.tables ? align16(controlEnd) : controlEnd;
+    this.#end = this.#tables + (options.tables ? ring * TABLE_BYTES : 0);
   }
 
   /** What a driver clears before it hands a ring over, the log, the bells; all else is poison. */
@@ -41,7 +75,19 @@ export class Stage {
       bytes.fill(0, used, used + VRING_USED.offsets.ring);
       bytes.fill(0, used + availEventOffset(ring), used + availEventOffset(ring) + 2);
     }
-    return bytes.fill(0, this.log);
+    bytes.fill(0, this.log, this.#tables);
+    return bytes;
+  }
+
+  /** Where the indirect table of a head is: offset and guest address. */
+  table(head: number): number {
+    return this.#tables + head * TABLE_BYTES;
+  }
+
+  /** The length in an entry of the guest's used ring. */
+  usedLength(bytes: Uint8Array, position: number): number {
+    const at = this.guest.used + VRING_USED.offsets.ring + (position & (this.#ring - 1)) * VRING_USED_ELEM.size;
+    return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at + VRING_USED_ELEM.offsets.len, true);
   }
 
   /** How many requests all can see in the guest's used ring. */
@@ -62,16 +108,23 @@ export class Stage {
 
   /** Where each party may store: its own areas, the log, and the bells of those it tells. */
   permits(): ((offset: number, bytes: number) => boolean)[] {
+    const { logged, paths } = this.#options;
     const ring = this.#ring;
     const driverArea = ({ desc, used }: RingOffsets): Range => [desc, used];
     const deviceArea = ({ used }: RingOffsets): Range => [used, used + usedRingBytes(ring)];
     const { driver, relay, device } = this.bells;
-    const log: Range = [this.log, this.log + (this.#logged ? logBytes(PAGE_BYTES) : 0)];
+    const { order, answer } = this.control;
+    const log: Range = [this.log, this.log + (logged ? logBytes(PAGE_BYTES) : 0)];
     const bells: Range[] = [driver, device].map((bell) => [bell, bell + 4]);
+    const tables: Range = [this.#tables, this.#end];
+    // A ring that is used a second time is cleared by the relay, the device's area too.
+    const again = paths.lastIndexOf("svq") > 0 ? [deviceArea(this.shadow)] : [];
+    const [orders, answers]: Range[][] = paths.length > 1 ? [[[order, answer]], [[answer, answer + 8]]] : [[], []];
+    const direct = paths.includes("notify") ? [deviceArea(this.guest)] : [];
     return [
-      within([driverArea(this.guest), [relay, relay + 4]]),
-      within([driverArea(this.shadow), deviceArea(this.guest), log, ...bells]),
-      within([deviceArea(this.shadow), [relay, relay + 4]]),
+      within([driverArea(this.guest), tables, [relay, relay + 4]]),
+      within([driverArea(this.shadow), deviceArea(this.guest), log, ...bells, ...again, ...orders!]),
+      within([deviceArea(this.shadow), [relay, relay + 4], ...direct, ...answers!]),
     ];
   }
 
@@ -92,6 +145,12 @@ export class Stage {
     const bells = Object.entries(this.bells).map(([who, at]): [number, string] => [at, `the ${who}'s bell`]);
     const names = [...ringNames("guest", this.guest), ...ringNames("shadow", this.shadow)];
     names.push([this.log, "the log"], ...bells);
+    if (this.#options.paths.length > 1) {
+      const { order, start, answer, base } = this.control;
+      names.push([order, "the relay's order"], [start, "where the next ring begins"]);
+      names.push([answer, "the device's answer"], [base, "where the device stopped"]);
+    }
+    if (this.#options.tables) names.push([this.#tables, "the indirect tables"]);
     const [at, name] = names.findLast(([start]) => start <= offset)!;
     return at === offset ? name : `${name} + ${offset - at}`;
   }

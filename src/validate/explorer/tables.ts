@@ -7,11 +7,10 @@ const STATE_WORDS = 3;
 const CHUNK_SHIFT = 14;
 const CHUNK_MASK = (1 << CHUNK_SHIFT) - 1;
 const LOAD_MAX = 0.75;
-/** An entry of the index: the number of a state plus one, and above it four bits of its hash, 0 when it is empty. */
-const TAG_SHIFT = 28;
-const NUMBER_MASK = (1 << TAG_SHIFT) - 1;
-/** More than that cannot be numbered. */
-export const STATES_MAX = NUMBER_MASK - 1;
+/** Entries of the largest index: 8 GiB. */
+const INDEX_MAX = 2 ** 31;
+/** More than that find no room in the index. */
+export const STATES_MAX = INDEX_MAX * LOAD_MAX - 1;
 
 /** A state of the play as four ids: what everybody sees, and where the three parties stand. */
 export class PackedState {
@@ -27,6 +26,11 @@ export class PackedState {
  */
 export class StateSet {
   readonly #chunks: Int32Array[] = [];
+  /**
+   * An entry is 0 when it is empty, else the number of a state plus one, which fits the bits that number a slot.
+   *
+   * The bits above are those of the state's hash: they tell most other states without a look into a chunk.
+   */
   #index = new Int32Array(1 << 12);
   #size = 0;
 
@@ -48,9 +52,8 @@ export class StateSet {
     const hashed = hash(a, b, c);
     let slot = hashed & mask;
     for (let entry = this.#index[slot]!; entry !== 0; entry = this.#index[slot]!) {
-      // Most other states are told by the tag, without a look into a chunk that lies anywhere.
-      if ((entry ^ hashed) >>> TAG_SHIFT === 0) {
-        const number = (entry & NUMBER_MASK) - 1;
+      if (((entry ^ hashed) & ~mask) === 0) {
+        const number = (entry & mask) - 1;
         const chunk = this.#chunks[number >>> CHUNK_SHIFT]!;
         const at = (number & CHUNK_MASK) * STATE_WORDS;
         if (chunk[at] === a && chunk[at + 1] === b && chunk[at + 2] === c) return false;
@@ -58,7 +61,7 @@ export class StateSet {
       slot = (slot + 1) & mask;
     }
     this.#append(a, b, c);
-    this.#index[slot] = (hashed & ~NUMBER_MASK) | this.#size;
+    this.#index[slot] = (hashed & ~mask) | this.#size;
     if (this.#size > this.#index.length * LOAD_MAX) this.#grow();
     return true;
   }
@@ -89,7 +92,10 @@ export class StateSet {
 
   /** Builds the index anew from the states, so that the old one need not be kept meanwhile. */
   #grow(): void {
-    const index = new Int32Array(this.#index.length * 2);
+    const length = this.#index.length * 2;
+    assert(length <= INDEX_MAX, "there are no more than STATES_MAX states");
+    this.#index = new Int32Array();
+    const index = new Int32Array(length);
     this.#index = index;
     const mask = index.length - 1;
     for (let number = 0; number < this.#size; number++) {
@@ -98,7 +104,7 @@ export class StateSet {
       const hashed = hash(chunk[at]!, chunk[at + 1]!, chunk[at + 2]!);
       let slot = hashed & mask;
       while (index[slot] !== 0) slot = (slot + 1) & mask;
-      index[slot] = (hashed & ~NUMBER_MASK) | (number + 1);
+      index[slot] = (hashed & ~mask) | (number + 1);
     }
   }
 }

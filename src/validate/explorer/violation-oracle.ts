@@ -9,6 +9,8 @@ const SAYINGS: readonly (readonly [RegExp, Oracle])[] = [
   [/marked$/, "O4"],
   [/requests are used of \d+$/, "O3"],
   [/: request \d+ has length \d+$/, "O3"],
+  [/: request \d+ comes back before \d+$/, "O3"],
+  [/^used entry \d+ is of no request$/, "O3"],
   [/: request \d+ is \d+ × \d+ bytes at /, "O2"],
   [/ free and \d+ in flight of \d+$/, "O1"],
 ];

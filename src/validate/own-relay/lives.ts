@@ -1,5 +1,5 @@
 import { listNonZeroByWord } from "../../memory/shared-memory.js";
-import type { PartyMemory } from "../explorer/automaton.js";
+import { copyOutByWord, type PartyMemory } from "../explorer/automaton.js";
 import { Violation } from "../oracles/violation.js";
 
 /** What a relay does in one turn. */
@@ -84,7 +84,8 @@ class LivedMemory implements PartyMemory {
   setBits32 = (offset: number, bits: number) => this.#store(() => this.#inner.setBits32(offset, bits));
   fence = () => this.#store(() => this.#inner.fence());
   sleep = (offset: number) => this.#store(() => this.#inner.sleep(offset));
-  copyOut = (offset: number, target: Uint8Array) => this.#store(() => this.#inner.copyOut(offset, target));
+  choose = (count: number) => this.#read(() => this.#inner.choose(count));
+  copyOut = (offset: number, target: Uint8Array) => copyOutByWord(this, offset, target);
   copyIn = (offset: number, source: Uint8Array) => this.#store(() => this.#inner.copyIn(offset, source));
   listNonZero32 = (offset: number, end: number, found: Int32Array) => listNonZeroByWord(this, offset, end, found);
 

@@ -89,7 +89,7 @@ function foundBy(violation: Violation | undefined, again: AgainExplorer, seed?: 
   const { what, moves } = violation;
   const { memory, ring, event_idx, log } = again;
   const where = `explorer, ${memory}, ring of ${ring}, ${event_idx ? "event idx" : "flags"}, log ${log ? "on" : "off"}`;
-  const steps = exploredSteps(moves, new Stage(ring, log));
+  const steps = exploredSteps(moves, new Stage({ ring, logged: log, tables: false, paths: ["svq"] }));
   return { found: { ...oracleOf(what), where, what, steps, again, ...(seed === undefined ? {} : { seed }) } };
 }
 
