@@ -6,6 +6,7 @@ import { joinedRow } from "../lab/migrate/joined-row.js";
 import {
   migrateDocument,
   migrateTable,
+  progressNote,
   type RemainingCurve,
   RemainingRecorder,
   remainingSvg,
@@ -14,7 +15,6 @@ import type { RowResult } from "../lab/migrate/row.js";
 import { TRACKER_ROWS } from "../lab/migrate/rows.js";
 import { type RunOptions, runMigration } from "../lab/migrate/run.js";
 import { DENSE_RAM_BYTES_MAX, QUICK, WHOLE, WORKLOADS } from "../lab/migrate/workloads.js";
-import type { MigrationProgress } from "../migration/migration.js";
 import { EXIT, UsageError } from "../report/exit-codes.js";
 import { writeJson, writeText } from "../report/json.js";
 import { Progress } from "../report/progress.js";
@@ -142,9 +142,9 @@ async function migrateOnce(
   const { name } = joinedRow(rows);
   const bar = new Progress({ label: "migrate", total: Math.round(run.ramBytes / 2 ** 20) });
   const recorder = new RemainingRecorder();
-  const onProgress = (progress: MigrationProgress) => {
+  const onProgress: RunOptions["onProgress"] = (progress) => {
     recorder.note(progress);
-    bar.update(Math.round((run.ramBytes - progress.remainingBytes) / 2 ** 20), noteOf(progress));
+    bar.update(Math.round((run.ramBytes - progress.remainingBytes) / 2 ** 20), progressNote(progress));
   };
   try {
     const { row } = await runMigration(rows, { ...run, onProgress });
@@ -153,19 +153,6 @@ async function migrateOnce(
   } finally {
     bar.stop();
   }
-}
-
-/** Round, what is left, how fast it grows, and how long the guest would stand still now. */
-function noteOf({
-  round,
-  remainingBytes,
-  dirtyRateBytes,
-  expectedDowntimeNs,
-  throttlePercent,
-}: MigrationProgress): string {
-  const throttle = throttlePercent > 0 ? `, throttled ${throttlePercent} %` : "";
-  const downtime = `downtime ${formatNs(expectedDowntimeNs)}`;
-  return `round ${round}, ${formatBytes(remainingBytes)} left, ${formatBytes(dirtyRateBytes)}/s dirty, ${downtime}${throttle}`;
 }
 
 function runOptions(options: MigrateOptions): RunOptions {
@@ -193,7 +180,8 @@ function runOptions(options: MigrateOptions): RunOptions {
 
 function writeSvg(file: string, curves: readonly RemainingCurve[], { ramBytes, seed, parameters }: RunOptions): void {
   const bandwidth = `${formatBytes(parameters.maxBandwidthBytes)}/s`;
-  const note = `RAM ${formatBytes(ramBytes)}, bandwidth ${bandwidth}, downtime limit ${formatNs(parameters.downtimeLimitNs)}, seed ${seed}`;
+  const limit = formatNs(parameters.downtimeLimitNs);
+  const note = `RAM ${formatBytes(ramBytes)}, bandwidth ${bandwidth}, downtime limit ${limit}, seed ${seed}`;
   const svg = remainingSvg(curves, "Migration: bytes left to send", note);
   if (svg !== undefined) writeFileSync(file, svg);
 }

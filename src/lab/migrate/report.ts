@@ -79,6 +79,18 @@ export function migrateTable(trackers: readonly RowResult[]): TableContent {
   return { columns: titles.map((title) => ({ title })), rows };
 }
 
+/** Round, what is left, how fast it grows, and how long the guest would stand still now: for a progress bar. */
+export function progressNote(progress: MigrationProgress): string {
+  const { round, remainingBytes, dirtyRateBytes, expectedDowntimeNs, throttlePercent } = progress;
+  const parts = [
+    `round ${round}`,
+    `${formatBytes(remainingBytes)} left`,
+    `${formatBytes(dirtyRateBytes)}/s dirty`,
+    `downtime ${formatNs(expectedDowntimeNs)}`,
+  ];
+  return (throttlePercent > 0 ? [...parts, `throttled ${throttlePercent} %`] : parts).join(", ");
+}
+
 /** Remaining bytes against time, as SVG; undefined where nothing was sent. */
 export function remainingSvg(curves: readonly RemainingCurve[], title: string, note: string): string | undefined {
   const drawn: Curve[] = curves
