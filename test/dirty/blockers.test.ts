@@ -39,11 +39,11 @@ test.each<[string, TrackingConfig, TrackingConfig]>([
   expect(blockers(legal)).toEqual([]);
 });
 
-test("every rule has a case above", () => {
+test("every rule has a case above (A16, B11)", () => {
   expect(BLOCKERS).toHaveLength(6);
 });
 
-test("reasons of the shadow virtqueue's own check are passed on", () => {
+test("reasons of the shadow virtqueue's own check are passed on (D14)", () => {
   const shadow = [{ name: "svq-needs-suspend", reason: "it cannot rest" }];
   expect(blockers({ cpu: "store-log", devices: [], shadow })).toEqual(shadow);
 });

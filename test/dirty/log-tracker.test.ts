@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { logBytes } from "../../src/dirty/dirty-log.js";
 import { LogTracker } from "../../src/dirty/log-tracker.js";
 import { bitmapWords, countPages, hasPage } from "../../src/dirty/page-bitmap.js";
 import { errno } from "../../src/layout/errno.js";
@@ -81,6 +82,14 @@ describe("LogTracker", () => {
     const coarse = new Uint32Array(bitmapWords(PAGES));
     tracker.report(0, END, 65_536, coarse);
     expect(pagesOf(coarse, PAGES)).toEqual([2]);
+  });
+
+  it("takes one bit a page of RAM: 32 MiB of log for 1 TiB, wherever the marks come from (D17)", () => {
+    expect(logBytes(2 ** 40)).toBe(32 * 2 ** 20);
+    const tracker = new LogTracker("log", 2 ** 30);
+    expect(tracker.footprintBytes(), "before it is started").toBe(0);
+    expect(tracker.start([{ address: 0, bytes: 2 ** 30 }], 4096)).toBe(4096);
+    expect(tracker.footprintBytes()).toBe(logBytes(2 ** 30));
   });
 
   it("makes one read-modify-write a 32-page word, counted where they are made", () => {

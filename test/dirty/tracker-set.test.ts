@@ -55,7 +55,7 @@ describe("TrackerSet", () => {
     expect(countPages(sync(set))).toBe(0);
   });
 
-  it("makes everything dirty while a writer class has no tracker; with policy or it says nothing", () => {
+  it("makes everything dirty while a writer class has no tracker; with policy or it says nothing (B12)", () => {
     const and = setOf("and", ["vcpu", "device:a", "device:b"]);
     expect(and.set.uncovered()).toEqual(["device:b"]);
     expect(countPages(sync(and.set))).toBe(RAM_PAGES);
@@ -100,7 +100,7 @@ describe("TrackerSet", () => {
     expect(countPages(bitmap)).toBe(4);
   });
 
-  it("reports all of RAM where nobody tracks", () => {
+  it("reports all of RAM where nobody tracks (B06)", () => {
     const set = new TrackerSet([{ tracker: new AllDirty(), covers: ["vcpu"] }], { blocks: BLOCKS, writers: ["vcpu"] });
     set.start();
     expect(countPages(sync(set))).toBe(RAM_PAGES);

@@ -2,11 +2,11 @@
 import { describe, expect, it, test } from "vitest";
 import { runMarkForm } from "../../src/lab/migrate/check-first.js";
 import { compareTrackers } from "../../src/lab/migrate/compare.js";
-import { QUICK } from "../../src/lab/migrate/workloads.js";
 import type { TrackerRow } from "../../src/lab/migrate/row.js";
 import { TRACKER_ROWS } from "../../src/lab/migrate/rows.js";
 import { type RunOptions, runMigration, unmet } from "../../src/lab/migrate/run.js";
 import { VirtqueueGuest } from "../../src/lab/migrate/virtqueue-guest.js";
+import { QUICK } from "../../src/lab/migrate/workloads.js";
 
 const MIB = 2 ** 20;
 /** A quarter of the product's, so that a row takes a fraction of a second. */
@@ -39,7 +39,7 @@ test("the same seed gives the same row, but for what a clock measured", async ()
   expect(await untimed()).toEqual(await untimed());
 });
 
-test("all-dirty reports nearly all for nothing, never converges, and costs no memory", async () => {
+test("all-dirty reports nearly all for nothing, never converges, and costs no memory (B07)", async () => {
   const { row: result } = await runMigration([row("all-dirty")], SMALL);
   expect(result).toMatchObject({ converged: false, footprint_bytes: 0, rounds: 4 });
   expect(result.total_bytes).toBe(5 * SMALL.ramBytes);

@@ -86,7 +86,7 @@ test.each([
   sound(outcome);
 });
 
-test("one step of auto-converge makes it converge", async () => {
+test("one step of auto-converge makes it converge (D34)", async () => {
   const { outcome } = await run({ ram: 256, set: 64, rate: 200 }, { autoConverge: true });
   sound(outcome);
   expect(outcome).toMatchObject({ converged: true, throttlePercent: 20 });

@@ -8,7 +8,7 @@ import { eventNames, UniformMigration } from "../helpers/uniform-migration.js";
 const RAM_PAGES = (8 * 2 ** 20) / 4096;
 
 describe("a migration", () => {
-  it("tracks before it copies, stops the guest before the last sync, and lets it go on elsewhere", async () => {
+  it("tracks before it copies, stops the guest before the last sync, and lets it go on elsewhere (B01)", async () => {
     const rig = new UniformMigration();
     const outcome = await rig.migrate();
     expect(outcome).toMatchObject({ status: "completed", converged: true, degraded: [] });
@@ -58,7 +58,7 @@ describe("a migration", () => {
     expect(rig.cpuLog.footprintBytes()).toBe(0);
   });
 
-  it("puts the shadow virtqueue in the way at setup and takes it out at the end, at a cancel, at a failure", async () => {
+  it("puts the shadow virtqueue in the way at setup and takes it out at the end, at a cancel, at a failure (D09)", async () => {
     for (const change of [{}, { cancelled: () => true }, { faults: { destination: () => false } }]) {
       const calls: string[] = [];
       const hooks = {
@@ -117,7 +117,7 @@ describe("a migration that does not get there leaves the guest running where it 
     }
   });
 
-  it("a tracker does not start: nothing was copied, and the others are stopped", async () => {
+  it("a tracker does not start: nothing was copied, and the others are stopped (B01)", async () => {
     const rig = new UniformMigration();
     rig.deviceLog.start = () => errno("EBUSY");
     const outcome = await rig.migrate();
@@ -211,7 +211,7 @@ describe("what the oracle is there for", () => {
 });
 
 describe("x-pre-copy-dirty-page-tracking=off (5.5)", () => {
-  it("asks devices once, when they have stopped, and loses nothing", async () => {
+  it("asks devices once, when they have stopped, and loses nothing (B08)", async () => {
     const rig = new UniformMigration();
     const outcome = await rig.migrate({ parameters: { preCopyDirtyPageTracking: false } });
     expect(outcome).toMatchObject({ status: "completed", verdict: { misses: 0, differing: 0 } });

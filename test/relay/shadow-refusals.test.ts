@@ -11,7 +11,7 @@ import { shadowRefusals } from "../../src/relay/shadow-refusals.js";
 const ACCEPTED = featureBit(VIRTIO_F_VERSION_1);
 const OFFERED = ACCEPTED | featureBit(VIRTIO_F_SUSPEND) | featureBit(VIRTIO_F_RING_RESET);
 
-test("a device that can rest and give its queues back can be shadowed", () => {
+test("a device that can rest and give its queues back can be shadowed (D14)", () => {
   expect(shadowRefusals({ accepted: ACCEPTED, offered: OFFERED, running: 1 })).toEqual([]);
 });
 
