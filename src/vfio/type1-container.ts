@@ -72,7 +72,7 @@ export class Type1Container {
     return this.#tracks;
   }
 
-  /** What is mapped now, in the order in which it was. */
+  /** What is mapped now, by rising address. */
   get mappings(): readonly Type1Mapping[] {
     return this.#mappings;
   }
@@ -95,9 +95,10 @@ export class Type1Container {
     const { apertureEnd, mappingsMax } = this.#options;
     if (bytes === 0 || iova % PAGE_BYTES !== 0 || bytes % PAGE_BYTES !== 0) return errno("EINVAL");
     if (iova + bytes > apertureEnd) return errno("EINVAL");
-    if (this.#mappings.some((other) => intersects(other, iova, bytes))) return errno("EEXIST");
+    if (this.#in(iova, bytes).length > 0) return errno("EEXIST");
     if (this.#mappings.length >= mappingsMax) return errno("ENOSPC");
-    this.#mappings.push({ iova, bytes, pins: new Map(), dirty: new Set(), allDirty: false });
+    const mapping = { iova, bytes, pins: new Map(), dirty: new Set<number>(), allDirty: false };
+    this.#mappings.splice(this.#firstEndingAfter(iova), 0, mapping);
     return 0;
   }
 
@@ -112,7 +113,7 @@ export class Type1Container {
     const wantsBitmap = (flags & DMA_UNMAP.getDirtyBitmap) !== 0;
     if (wantsBitmap && flags !== DMA_UNMAP.getDirtyBitmap) return errno("EINVAL");
     if (!this.#unmapsWhole(iova, bytes, flags)) return errno("EINVAL");
-    const gone = this.#mappings.filter((mapping) => (flags & DMA_UNMAP.all) !== 0 || intersects(mapping, iova, bytes));
+    const gone = (flags & DMA_UNMAP.all) === 0 ? this.#in(iova, bytes) : [...this.#mappings];
     for (const mapping of gone) {
       for (const { beforeUnmap } of this.#groups.values()) beforeUnmap?.(mapping.iova, mapping.bytes);
     }
@@ -180,7 +181,7 @@ export class Type1Container {
     const invalid = errno("EINVAL");
     if (!this.#tracks || pageBytes !== PAGE_BYTES) return invalid;
     if (bytes === 0 || iova % PAGE_BYTES !== 0 || bytes % PAGE_BYTES !== 0) return invalid;
-    const inside = this.#mappings.filter((mapping) => intersects(mapping, iova, bytes));
+    const inside = this.#in(iova, bytes);
     if (inside.some((mapping) => mapping.iova < iova || mapping.iova + mapping.bytes > iova + bytes)) return invalid;
     const needed = Math.ceil(bytes / PAGE_BYTES / 64) * 8;
     if (bits.byteLength < needed || needed > TYPE1_BITMAP_BYTES_MAX) return invalid;
@@ -214,26 +215,43 @@ export class Type1Container {
   #unmapsWhole(iova: number, bytes: number, flags: number): boolean {
     if ((flags & DMA_UNMAP.all) !== 0) return iova === 0 && bytes === 0;
     if (bytes === 0 || iova % PAGE_BYTES !== 0 || bytes % PAGE_BYTES !== 0) return false;
-    return this.#mappings.every(
-      (mapping) =>
-        !intersects(mapping, iova, bytes) || (mapping.iova >= iova && mapping.iova + mapping.bytes <= iova + bytes),
+    return this.#in(iova, bytes).every(
+      (mapping) => mapping.iova >= iova && mapping.iova + mapping.bytes <= iova + bytes,
     );
   }
 
   #eachPage(iova: number, bytes: number, visit: (mapping: Mapping, page: number) => void): ErrnoResult {
     const first = Math.floor(iova / PAGE_BYTES);
     const end = Math.ceil((iova + bytes) / PAGE_BYTES);
-    const at = (page: number) =>
-      this.#mappings.find((mapping) => intersects(mapping, page * PAGE_BYTES, PAGE_BYTES));
     for (let page = first; page < end; page++) {
-      const mapping = at(page);
+      const [mapping] = this.#in(page * PAGE_BYTES, PAGE_BYTES);
       if (mapping === undefined) return errno("EINVAL");
       visit(mapping, page);
     }
     return 0;
   }
-}
 
-function intersects({ iova, bytes }: Type1Mapping, from: number, length: number): boolean {
-  return from < iova + bytes && iova < from + length;
+  /** The mappings that a range touches. */
+  #in(iova: number, bytes: number): Mapping[] {
+    const found: Mapping[] = [];
+    for (let i = this.#firstEndingAfter(iova); i < this.#mappings.length; i++) {
+      const mapping = this.#mappings[i]!;
+      if (mapping.iova >= iova + bytes) break;
+      found.push(mapping);
+    }
+    return found;
+  }
+
+  /** Index of the first mapping that ends behind an address. */
+  #firstEndingAfter(iova: number): number {
+    let low = 0;
+    let high = this.#mappings.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const { iova: start, bytes } = this.#mappings[middle]!;
+      if (start + bytes > iova) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
 }
