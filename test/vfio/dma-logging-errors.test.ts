@@ -51,7 +51,11 @@ describe("T3.1: START", () => {
     ["alignment comes before the overflow", { ranges: [range(2n ** 64n - 1n, PAGE)] }, "EINVAL"],
     ["ranges that overlap", { ranges: [range(0n, 4n * PAGE), range(3n * PAGE, PAGE)] }, "EINVAL"],
     ["ranges that touch do not overlap", { ranges: [range(0n, PAGE), range(PAGE, PAGE)] }, undefined],
-    ["an overflow comes before a later overlap", { ranges: [range(2n ** 64n - PAGE, PAGE), ...many(1), ...many(1)] }, "EOVERFLOW"],
+    [
+      "an overflow comes before a later overlap",
+      { ranges: [range(2n ** 64n - PAGE, PAGE), ...many(1), ...many(1)] },
+      "EOVERFLOW",
+    ],
     ["an empty range", { ranges: [range(0n, 0n)] }, "EINVAL"],
     ["page size 0", { pageSize: 0n }, "EINVAL"],
     ["a page size that is no power of two", { pageSize: 12_288n }, "EINVAL"],

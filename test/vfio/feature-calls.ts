@@ -57,11 +57,14 @@ export function report(
 export function feature(
   device: LoggingDevice,
   flags: number,
-  { data = new Uint8Array(0), argsz, user = new UserMemory() }: { data?: Uint8Array; argsz?: number; user?: UserMemory } = {},
+  {
+    data = new Uint8Array(0),
+    argsz,
+    user = new UserMemory(),
+  }: { data?: Uint8Array; argsz?: number; user?: UserMemory } = {},
 ): number {
   return device.feature(user, user.place(featureArgument(flags, data, argsz)));
 }
-
 
 function featureArgument(flags: number, data: Uint8Array, argsz = FEATURE_HEADER_BYTES + data.length): Uint8Array {
   const argument = new Uint8Array(FEATURE_HEADER_BYTES + data.length);

@@ -1,5 +1,10 @@
 import { bitmapWords, countPages, hasPage } from "../../src/dirty/page-bitmap.js";
-import { type TrackerEntry, TrackerSet, type TrackerSetOptions, type WriterClass } from "../../src/dirty/tracker-set.js";
+import {
+  type TrackerEntry,
+  TrackerSet,
+  type TrackerSetOptions,
+  type WriterClass,
+} from "../../src/dirty/tracker-set.js";
 import { PAGE_BYTES } from "../../src/memory/address.js";
 import { DenseRam, type RamBlock } from "../../src/memory/guest-ram.js";
 import { Oracle } from "../../src/migration/oracle.js";
@@ -8,9 +13,9 @@ import { DeviceTracker } from "../../src/vfio/device-tracker.js";
 import { WritePort } from "../../src/vfio/dma.js";
 import { DmaLogger, type LoggerLimits } from "../../src/vfio/dma-logger.js";
 import type { Hwpt } from "../../src/vfio/hwpt.js";
-import { HWPT_ALLOC, type HwptChoice, Iommufd } from "../../src/vfio/iommufd.js";
-import { IommuTracker } from "../../src/vfio/iommu-tracker.js";
 import type { IommuProfileName } from "../../src/vfio/iommu-profile.js";
+import { IommuTracker } from "../../src/vfio/iommu-tracker.js";
+import { HWPT_ALLOC, type HwptChoice, Iommufd } from "../../src/vfio/iommufd.js";
 import type { LogBackend } from "../../src/vfio/log-backend.js";
 import { LoggingDevice } from "../../src/vfio/logging-device.js";
 import { QueueBackend } from "../../src/vfio/queue-backend.js";
