@@ -116,7 +116,7 @@ export class DmaLogger {
     const asked = { from: firstPage, to: firstPage + pageCount };
     // A unit across the end of a window belongs to the first of the two: it is asked for, and cleared, once.
     const done = this.#logged.map(() => 0);
-    return bitmap.forEach((window) => {
+    return bitmap.eachWindow((window) => {
       const end = window.firstPage + window.pageCount;
       for (const [i, logged] of this.#logged.entries()) {
         const from = Math.max(window.firstPage, logged.firstPage);

@@ -101,7 +101,7 @@ export class Hwpt implements AtTranslateHook {
     // A large leaf across the end of a window is read with the first of the two, and not again.
     let done = firstPage;
     const visits = this.table.counters.leafVisits;
-    bitmap.forEach((window) => {
+    bitmap.eachWindow((window) => {
       const end = window.firstPage + window.pageCount;
       mapped += this.table.eachLeaf(window.firstPage, end, (leaf) => {
         if (leaf.firstPage < done && leaf.firstPage >= firstPage) return;
@@ -132,7 +132,7 @@ export class Hwpt implements AtTranslateHook {
       return 0;
     };
     if (taken === undefined) take(range);
-    else taken.forEach(take);
+    else taken.eachWindow(take);
     meanwhile();
     this.#invalidate();
   }

@@ -55,7 +55,7 @@ export class IovaBitmap {
   }
 
   /** Opens one window after the other; a negative answer of `visit` ends it and is returned. */
-  forEach(visit: (window: BitmapWindow) => number): number {
+  eachWindow(visit: (window: BitmapWindow) => number): number {
     const { firstPage, pageCount, grainPages } = this.#parts;
     while (this.#endBit < this.#bitCount) {
       this.#open();

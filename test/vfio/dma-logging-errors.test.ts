@@ -161,21 +161,21 @@ describe("STOP and REPORT", () => {
 
 describe("VFIO_DEVICE_FEATURE's own checks, in their order", () => {
   const bare = new LoggingDevice({});
-  const rows: readonly (readonly [string, number, string | undefined, { argsz?: number; bytes?: number }?])[] = [
+  const rows: readonly (readonly [string, number, string | undefined, { argsz?: number; bytes?: number }])[] = [
     ["argsz below its header", START | SET, "EINVAL", { argsz: 7 }],
-    ["unknown flags", START | SET | (1 << 19), "EINVAL"],
-    ["GET and SET without PROBE", START | SET | GET, "EINVAL"],
-    ["an operation that START does not have", START | GET, "EINVAL"],
-    ["an operation that REPORT does not have", REPORT | SET, "EINVAL"],
-    ["PROBE of an operation that START does not have", START | GET | PROBE, "EINVAL"],
-    ["PROBE touches no data", START | SET | PROBE, undefined],
-    ["PROBE of nothing", START | PROBE, undefined],
-    ["neither GET nor SET", START, "EINVAL"],
+    ["unknown flags", START | SET | (1 << 19), "EINVAL", {}],
+    ["GET and SET without PROBE", START | SET | GET, "EINVAL", {}],
+    ["an operation that START does not have", START | GET, "EINVAL", {}],
+    ["an operation that REPORT does not have", REPORT | SET, "EINVAL", {}],
+    ["PROBE of an operation that START does not have", START | GET | PROBE, "EINVAL", {}],
+    ["PROBE touches no data", START | SET | PROBE, undefined, {}],
+    ["PROBE of nothing", START | PROBE, undefined, {}],
+    ["neither GET nor SET", START, "EINVAL", {}],
     ["too little data", START | SET, "EINVAL", { bytes: 23 }],
     ["data that cannot be read", START | SET, "EFAULT", { argsz: 32 }],
-    ["STOP needs no data", STOP | SET, undefined],
+    ["STOP needs no data", STOP | SET, undefined, {}],
   ];
-  it.each(rows)("%s", (_, flags, name, { argsz, bytes } = {}) => {
+  it.each(rows)("%s", (_, flags, name, { argsz, bytes }) => {
     const given = { ...(argsz === undefined ? {} : { argsz }), data: new Uint8Array(bytes ?? 0) };
     expect(errnoName(feature(device(), flags, given))).toBe(name);
   });

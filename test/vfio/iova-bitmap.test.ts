@@ -16,7 +16,7 @@ type Run = readonly [page: number, count: number];
 /** Writes runs through windows: each run is set in the window in which it begins. */
 function write(parts: IovaBitmapParts, runs: readonly Run[]): IovaBitmap {
   const bitmap = new IovaBitmap(parts);
-  bitmap.forEach(({ firstPage, pageCount }) => {
+  bitmap.eachWindow(({ firstPage, pageCount }) => {
     for (const [page, count] of runs) {
       const begins = page >= firstPage || firstPage === parts.firstPage;
       if (begins && page < firstPage + pageCount) bitmap.set(page, count);
@@ -47,7 +47,7 @@ describe("windows", () => {
     const parts = { ...plain, bits: new Uint8Array(3 * WINDOW_BYTES), pageCount: 2.5 * WINDOW_PAGES };
     const windows: unknown[] = [];
     const bitmap = new IovaBitmap(parts);
-    bitmap.forEach((window) => windows.push(window));
+    bitmap.eachWindow((window) => windows.push(window));
     expect(windows).toEqual([
       { firstPage: 0, pageCount: WINDOW_PAGES },
       { firstPage: WINDOW_PAGES, pageCount: WINDOW_PAGES },
@@ -114,7 +114,7 @@ describe("windows", () => {
   it("a negative answer ends the walk and is returned; what was set stays", () => {
     const bits = new Uint8Array(2 * WINDOW_BYTES);
     const bitmap = new IovaBitmap({ ...plain, bits, pageCount: 2 * WINDOW_PAGES });
-    const result = bitmap.forEach(({ firstPage }) => {
+    const result = bitmap.eachWindow(({ firstPage }) => {
       bitmap.set(firstPage, 1);
       return -5;
     });
