@@ -109,7 +109,7 @@ export class DeviceTracker implements Tracker, AfterWriteHook {
 }
 
 /** Calls a feature with its data in a piece of memory of its own. */
-export function callFeature(
+function callFeature(
   device: LoggingDevice,
   user: UserMemory,
   flags: number,

@@ -17,7 +17,7 @@ export interface LoggerLimits {
 }
 
 /** A device that is not picky: 4 KiB to 2 MiB, eight ranges, up to 256 TiB. */
-export const DEFAULT_LIMITS: LoggerLimits = {
+const DEFAULT_LIMITS: LoggerLimits = {
   pageBytesMin: PAGE_BYTES,
   pageBytesMax: 2 ** 21,
   rangesMax: 8,

@@ -27,7 +27,7 @@ export interface ReadOptions {
 /**
  * A domain: one page table of one IOMMU, with the dirty bits of every device that is attached (specification 4).
  *
- * A bit is set when a translation for writing is cached, so that clearing one ends with a flush of every device's cache.
+ * A bit is set when a translation for writing is cached, so clearing one ends with a flush of every device's cache.
  * Whoever shares a domain is not told apart. Numbers are pages of 4096 bytes.
  */
 export class Hwpt implements AtTranslateHook {
@@ -90,7 +90,7 @@ export class Hwpt implements AtTranslateHook {
   /**
    * Sets the bits of dirty leaves in `bitmap`, clears those leaves and ends their translations (read_and_clear_dirty).
    *
-   * A leaf that is asked for in part stays dirty: the rest of it was written as well, for all that is known. EINVAL when
+   * A leaf that is asked for in part stays dirty: the rest was written as well, for all that is known. EINVAL when
    * tracking is not enabled (unless it always is), or when the range has a hole.
    */
   readAndClearDirty({ firstPage, pageCount }: IovaRange, bitmap: IovaBitmap, options: ReadOptions = {}): ErrnoResult {

@@ -1,7 +1,7 @@
 import { assert } from "../memory/assert.js";
 
 /** Entries of a table; a large leaf maps as many pages. */
-export const TABLE_ENTRIES = 512;
+const TABLE_ENTRIES = 512;
 /** Pages of 4 KiB that the table can address: 48 bits. */
 export const TABLE_END_PAGE = 2 ** 36;
 

@@ -31,7 +31,7 @@ export interface BitmapWindow {
 /**
  * Writes dirty bits into a user's bitmap, window by window (iova_bitmap in Linux; specification 3.7).
  *
- * A window holds at most 512 pages of the bitmap: 64 GiB of address space at 4 KiB, less what the bitmap's offset in its
+ * A window holds at most 512 pages of the bitmap: 64 GiB of addresses at 4 KiB, less what the bitmap's offset in its
  * first page takes. What set() is given beyond the window's end is remembered and set when the next one opens: a large
  * entry is reported, and cleared, once. Bits are only ever set; none behind the last one asked for.
  */

@@ -54,7 +54,7 @@ export const PCI_CORE_HOOK: FeatureHook = () => errno("ENOTTY");
 /**
  * A VFIO device as far as its DMA logging goes: VFIO_DEVICE_FEATURE with features 6, 7 and 8 (specification 2.3, 3).
  *
- * Checks are made in the kernel's order, so that of several mistakes the same one is named. Logging does not ask for the
+ * Checks are made in the kernel's order, so that of several mistakes the same one is named. Logging asks not for the
  * device's migration state.
  */
 export class LoggingDevice {

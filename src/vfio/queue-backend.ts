@@ -4,7 +4,7 @@ import { BitmapBackend } from "./bitmap-backend.js";
 import type { LogBackend, UnitVisitor } from "./log-backend.js";
 
 /** Entries of a message: 4 KiB of 8 bytes each. */
-export const MESSAGE_ENTRIES = 512;
+const MESSAGE_ENTRIES = 512;
 const MESSAGE_BYTES = MESSAGE_ENTRIES * 8;
 
 /** How fast the host is. */
@@ -20,8 +20,8 @@ export interface QueuePace {
 /**
  * A queue that the host pulls: asked for a range, the device streams addresses of pages, then says that it is done.
  *
- * A message carries 512 entries of 8 bytes. Where no buffer is posted the device waits (RNR) until the host has consumed
- * some: it throttles itself and drops nothing. Entries of a message that is not full count as delivered only once it was
+ * A message carries 512 entries of 8 bytes. Where no buffer is posted the device waits (RNR) until the host consumed
+ * some: it throttles itself and drops nothing. Entries of a message that is not full are delivered only once it was
  * sent, so the last message of a pull is sent as it is. What the device keeps inside until it is asked is no memory of
  * the host, so the footprint does not grow with RAM.
  */

@@ -9,7 +9,7 @@ export const DMA_UNMAP = { getDirtyBitmap: 1, all: 2, vaddr: 4 } as const;
 /** Mappings of a container unless the module is told otherwise (dma_entry_limit). */
 export const TYPE1_MAPPINGS_MAX = 65_535;
 /** Bytes of a bitmap at most: 2^31 bits, 8 TiB at 4 KiB. */
-export const TYPE1_BITMAP_BYTES_MAX = 2 ** 28;
+const TYPE1_BITMAP_BYTES_MAX = 2 ** 28;
 
 /** An IOMMU group in a container: what its driver promises about writes. */
 export interface Type1Group {
@@ -82,7 +82,7 @@ export class Type1Container {
     this.#groups.set(group.name, group);
   }
 
-  /** Takes a group out; with the last that does not pin goes the knowledge of what it wrote, so all is reported once. */
+  /** Takes a group out; with the last that does not pin goes what is known of its writes, so all is reported once. */
   detach(name: string): void {
     const before = this.#pinnedOnly();
     this.#groups.delete(name);

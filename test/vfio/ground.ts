@@ -10,7 +10,7 @@ import { DenseRam, type RamBlock } from "../../src/memory/guest-ram.js";
 import { Oracle } from "../../src/migration/oracle.js";
 import { BitmapBackend } from "../../src/vfio/bitmap-backend.js";
 import { DeviceTracker } from "../../src/vfio/device-tracker.js";
-import { WritePort } from "../../src/vfio/dma.js";
+import { dmaWrite, guestStore, WritePort } from "../../src/vfio/dma.js";
 import { DmaLogger, type LoggerLimits } from "../../src/vfio/dma-logger.js";
 import type { Hwpt } from "../../src/vfio/hwpt.js";
 import type { IommuProfileName } from "../../src/vfio/iommu-profile.js";
@@ -53,7 +53,8 @@ export class Ground {
   /** Writes a byte that differs from the last one, in the page of this number (of the writer's address space). */
   touch(writer: WriterClass, page: number, at = 0): number {
     this.#payload = (this.#payload % 251) + 1;
-    return this.port(writer).write(page * PAGE_BYTES + at, new Uint8Array([this.#payload]));
+    const store = writer === "vcpu" ? guestStore : dmaWrite;
+    return store(this.port(writer), page * PAGE_BYTES + at, new Uint8Array([this.#payload]));
   }
 
   trackers(entries: readonly TrackerEntry[], options: Partial<TrackerSetOptions> = {}): TrackerSet {

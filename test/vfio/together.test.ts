@@ -1,4 +1,4 @@
-/** Trackers in one migration: who has to be asked, in which order, and what is lost otherwise (specification 4.5, 6). */
+/** Trackers in one migration: who has to be asked, in which order, what is lost otherwise (specification 4.5, 6). */
 import { describe, expect, it } from "vitest";
 import { AllDirty } from "../../src/dirty/all-dirty.js";
 import { blockers } from "../../src/dirty/blockers.js";
