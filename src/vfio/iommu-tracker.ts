@@ -4,8 +4,10 @@ import type { ErrnoResult } from "../layout/errno.js";
 import { PAGE_BYTES } from "../memory/address.js";
 import type { Hwpt } from "./hwpt.js";
 import { HWPT_DIRTY_TRACKING_ENABLE, HWPT_GET_DIRTY_BITMAP_NO_CLEAR, type Iommufd } from "./iommufd.js";
+import { getArgument, IOMMUFD_CMD, iommufdIoctl, setArgument } from "./iommufd-ioctl.js";
+import { UserMemory } from "./user-memory.js";
 
-/** One domain's dirty bits as a tracker; covers the devices that are attached to it, and no others. */
+/** One domain's dirty bits as a tracker, by ioctls; covers the devices attached to it, and no others. */
 export class IommuTracker implements Tracker, AtTranslateHook {
   readonly name: string;
   readonly space = "iova";
@@ -32,12 +34,12 @@ export class IommuTracker implements Tracker, AtTranslateHook {
   start(ranges: readonly AddressRange[], _pageHint: number): ErrnoResult {
     this.#ranges = ranges;
     if (this.#demotes) for (const range of ranges) this.hwpt.demote(pagesOf(range));
-    const result = this.#fd.setDirtyTracking(this.#hwptId, HWPT_DIRTY_TRACKING_ENABLE);
+    const result = this.#set(HWPT_DIRTY_TRACKING_ENABLE);
     return result < 0 ? result : PAGE_BYTES;
   }
 
   stop(): ErrnoResult {
-    const result = this.#fd.setDirtyTracking(this.#hwptId, 0);
+    const result = this.#set(0);
     if (this.#demotes) for (const range of this.#ranges) this.hwpt.promote(pagesOf(range));
     return result;
   }
@@ -53,19 +55,26 @@ export class IommuTracker implements Tracker, AtTranslateHook {
     bitmap: Uint32Array,
     options: ReportOptions = {},
   ): ErrnoResult {
-    return this.#fd.getDirtyBitmap({
+    const user = new UserMemory();
+    const argument = getArgument({
       hwptId: this.#hwptId,
       flags: options.noClear === true ? HWPT_GET_DIRTY_BITMAP_NO_CLEAR : 0,
-      reserved: 0,
       iova: BigInt(address),
       length: BigInt(bytes),
       pageSize: BigInt(pageBytes),
-      data: new Uint8Array(bitmap.buffer, bitmap.byteOffset, bitmap.byteLength),
+      data: user.place(new Uint8Array(bitmap.buffer, bitmap.byteOffset, bitmap.byteLength)),
     });
+    return iommufdIoctl(this.#fd, user, IOMMUFD_CMD.getDirtyBitmap, user.place(argument));
   }
 
   footprintBytes(): number {
     return 0;
+  }
+
+  #set(flags: number): ErrnoResult {
+    const user = new UserMemory();
+    const address = user.place(setArgument(this.#hwptId, flags));
+    return iommufdIoctl(this.#fd, user, IOMMUFD_CMD.setDirtyTracking, address);
   }
 }
 

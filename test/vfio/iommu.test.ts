@@ -7,7 +7,9 @@ import { Hwpt } from "../../src/vfio/hwpt.js";
 import { IoPageTable } from "../../src/vfio/io-page-table.js";
 import { IOMMU_PROFILES } from "../../src/vfio/iommu-profile.js";
 import { HW_CAP_DIRTY_TRACKING, HWPT_ALLOC, Iommufd } from "../../src/vfio/iommufd.js";
+import { getArgument, IOMMUFD_CMD, iommufdIoctl, setArgument } from "../../src/vfio/iommufd-ioctl.js";
 import { type BitmapPath, IovaBitmap } from "../../src/vfio/iova-bitmap.js";
+import { UserMemory } from "../../src/vfio/user-memory.js";
 import { seeded } from "../iova/seeded.js";
 import { BLOCKS, type Domain, domainOf, Ground, MIB, pagesIn, reported } from "./ground.js";
 
@@ -340,6 +342,51 @@ describe("errors of iommufd", () => {
       data: new Uint8Array(512),
     };
     expect(errnoName(fd.getDirtyBitmap({ ...good, ...change }))).toBe(name);
+  });
+
+  it("any ioctl: ENOTTY, EFAULT, EINVAL and E2BIG before anything is done", () => {
+    const { fd, hwptId, hwpt } = made();
+    const call = (bytes: Uint8Array, command: number = IOMMUFD_CMD.setDirtyTracking) => {
+      const user = new UserMemory();
+      return errnoName(iommufdIoctl(fd, user, command, user.place(bytes)));
+    };
+    const longer = (last: number) => {
+      const argument = new Uint8Array(24);
+      argument.set(setArgument(hwptId, 1));
+      argument[0] = 24;
+      argument[23] = last;
+      return argument;
+    };
+    const short = setArgument(hwptId, 1);
+    short[0] = 15;
+    const answers = [
+      call(setArgument(hwptId, 1), 0x70),
+      errnoName(iommufdIoctl(fd, new UserMemory(), IOMMUFD_CMD.getDirtyBitmap, 0x5000n)),
+      call(longer(0).subarray(0, 20)),
+      call(short),
+      call(longer(1)),
+    ];
+    expect(answers).toEqual(["ENOTTY", "EFAULT", "EFAULT", "EINVAL", "E2BIG"]);
+    expect(hwpt.enabled).toBe(false);
+    expect([call(longer(0)), hwpt.enabled], "zeros behind what is known are fine").toEqual([undefined, true]);
+  });
+
+  it("GET whose bitmap is not there is EFAULT, but only when all else is well", () => {
+    const { fd, hwptId } = made();
+    fd.setDirtyTracking(hwptId, 1);
+    const good = { hwptId, flags: 0, iova: 0n, length: BigInt(MIB), pageSize: 4096n, data: 0x10n };
+    const call = (change: Partial<typeof good>) => {
+      const user = new UserMemory();
+      const address = user.place(getArgument({ ...good, ...change }));
+      return errnoName(iommufdIoctl(fd, user, IOMMUFD_CMD.getDirtyBitmap, address));
+    };
+    const answers = [
+      call({}),
+      call({ pageSize: 0n }),
+      call({ length: 2n ** 64n - 1n, iova: 4096n }),
+      call({ flags: 4 }),
+    ];
+    expect(answers).toEqual(["EFAULT", "EINVAL", "EOVERFLOW", "EOPNOTSUPP"]);
   });
 
   it("IOAS: overlap EEXIST, alignment EINVAL, nothing there ENOENT, a cut EINVAL", () => {
