@@ -10,7 +10,7 @@ const BITMAP_BYTES_MAX = 2 ** 28;
 export class BitmapBackend implements LogBackend {
   readonly counters: TrackerCounters;
   readonly #bytesMax: number;
-  #memory = new RealMemory(new SharedArrayBuffer(0));
+  #memory = RealMemory.allocate(0);
 
   constructor(counters: TrackerCounters = newCounters(), bytesMax = BITMAP_BYTES_MAX) {
     this.counters = counters;
@@ -20,12 +20,12 @@ export class BitmapBackend implements LogBackend {
   start(unitCount: number): ErrnoResult {
     const bytes = unitWords(unitCount) * 4;
     if (bytes > this.#bytesMax) return errno("ENOMEM");
-    this.#memory = new RealMemory(new SharedArrayBuffer(bytes));
+    this.#memory = RealMemory.allocate(bytes);
     return 0;
   }
 
   stop(): void {
-    this.#memory = new RealMemory(new SharedArrayBuffer(0));
+    this.#memory = RealMemory.allocate(0);
   }
 
   mark(firstUnit: number, unitCount: number): void {
