@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <linux/version.h>
 #include <linux/vhost.h>
 #include <linux/vhost_types.h>
@@ -202,6 +203,14 @@ static void print_device_structs(void) {
   END();
 }
 
+static void print_kvm_structs(void) {
+  BEGIN(kvm_dirty_gfn);
+  FIELD(kvm_dirty_gfn, flags);
+  FIELD(kvm_dirty_gfn, slot);
+  FIELD(kvm_dirty_gfn, offset);
+  END();
+}
+
 static void print_vhost_structs(void) {
   BEGIN(vhost_vring_state);
   FIELD(vhost_vring_state, index);
@@ -395,6 +404,15 @@ static void print_net_constants(void) {
   CONSTANT(VIRTIO_NET_F_MQ);
 }
 
+static void print_kvm_constants(void) {
+  CONSTANT(KVM_DIRTY_GFN_F_DIRTY);
+  CONSTANT(KVM_DIRTY_GFN_F_RESET);
+  CONSTANT(KVM_MEM_LOG_DIRTY_PAGES);
+  CONSTANT(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
+  CONSTANT(KVM_DIRTY_LOG_INITIALLY_SET);
+  CONSTANT(KVM_EXIT_DIRTY_RING_FULL);
+}
+
 static void print_vhost_constants(void) {
   CONSTANT(VHOST_PAGE_SIZE);
   CONSTANT(VHOST_VRING_F_LOG);
@@ -499,6 +517,7 @@ int main(void) {
   open_block('{');
   print_ring_structs();
   print_device_structs();
+  print_kvm_structs();
   print_vhost_structs();
   print_linux_structs();
   close_block('}');
@@ -508,6 +527,7 @@ int main(void) {
   print_config_constants();
   print_blk_constants();
   print_net_constants();
+  print_kvm_constants();
   print_vhost_constants();
   print_linux_constants();
   close_block('}');

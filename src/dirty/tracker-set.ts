@@ -108,6 +108,11 @@ export class TrackerSet {
     }
   }
 
+  /** Whether a tracker takes marks before a copy, and not when it reports them. */
+  get clearsBeforeCopy(): boolean {
+    return this.entries.some(({ tracker }) => tracker.beforeCopy !== undefined);
+  }
+
   /** Tells all that pages are about to be copied. */
   beforeCopy(firstPage: number, pageCount: number): void {
     for (const { tracker } of this.entries) tracker.beforeCopy?.(firstPage, pageCount);

@@ -94,9 +94,16 @@ export class Oracle {
     }
   }
 
-  /** The page as it is now is on its way to the destination. */
-  copied(page: number): void {
-    if (page < this.#copied.length) this.#copied[page] = this.versions[page]!;
+  /**
+   * The page as it is now is on its way to the destination.
+   *
+   * `cleared`: its mark was taken just now and not when it was reported, so no later report has to tell of what was
+   * written in between.
+   */
+  copied(page: number, cleared = false): void {
+    if (page >= this.#copied.length) return;
+    this.#copied[page] = this.versions[page]!;
+    if (cleared) this.#unreported[page >>> 5]! &= ~(1 << (page & 31));
   }
 
   /** Whether a page changed since it was last copied, or no sync has reported that: after the last round, a miss. */

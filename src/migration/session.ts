@@ -107,7 +107,7 @@ export class Session {
     trackers.beforeCopy(page, 1);
     if (faults?.channel?.(this.sentBytes / PAGE_BYTES) === false) throw new MigrationEnd("failed", "the channel broke");
     guest.ram.copyPage(page, destination);
-    oracle?.copied(page);
+    oracle?.copied(page, trackers.clearsBeforeCopy);
     this.sentBytes += PAGE_BYTES;
   }
 

@@ -1,5 +1,7 @@
 import type { LayoutTable, StructTable } from "../../native-layout/probe.js";
+import * as kvm from "../../src/layout/kvm.js";
 import * as linux from "../../src/layout/linux.js";
+
 import * as vhost from "../../src/layout/vhost.js";
 import * as virtioBlk from "../../src/layout/virtio-blk.js";
 import * as virtioConfig from "../../src/layout/virtio-config.js";
@@ -9,6 +11,7 @@ import * as virtioRing from "../../src/layout/virtio-ring.js";
 /** Every file of src/layout and what it exports; one that is missing here fails a test. */
 export const LAYOUT_FILES: ReadonlyMap<string, object> = new Map<string, object>([
   ["linux.ts", linux],
+  ["kvm.ts", kvm],
   ["vhost.ts", vhost],
   ["virtio-blk.ts", virtioBlk],
   ["virtio-config.ts", virtioConfig],

@@ -191,7 +191,7 @@ export class GuestMachine {
       seat(
         "driver",
         () => this.#driver,
-        () => !this.paused,
+        () => !this.paused && this.#ports.vcpu.ready(),
       ),
       seat(
         "relay",
