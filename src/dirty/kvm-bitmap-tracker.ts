@@ -21,8 +21,8 @@ interface Known {
 /**
  * The vCPUs' writes by KVM's dirty bitmaps, as QEMU asks for them (specification 5.1).
  *
- * Where clearing is manual a page stays marked until somebody is about to copy it: then its whole chunk is cleared and
- * protected, of the pages that were reported. What is written between the report and the clear needs no second copy.
+ * Where clearing is manual a page stays marked until somebody is about to copy it: then what was reported of its whole
+ * chunk is cleared and protected. What is written between the report and the clear needs no second copy.
  */
 export class KvmBitmapTracker implements Tracker {
   readonly name: string;
@@ -47,7 +47,7 @@ export class KvmBitmapTracker implements Tracker {
     return Object.assign(this.#counters, kvmCounts(this.#vm));
   }
 
-  /** Logs every slot that a range touches. With INITIALLY_SET all of their pages are reported until they are cleared. */
+  /** Logs every slot that a range touches. With INITIALLY_SET all their pages are reported until they are cleared. */
   start(ranges: readonly AddressRange[], _pageHint: number): ErrnoResult {
     const slots = startLogging(this.#vm, ranges);
     this.#known = slots.map((slot) => ({

@@ -11,8 +11,8 @@ import { type AddressRange, newCounters, type ReportOptions, type Tracker, type 
 export interface KvmRingOptions {
   readonly name?: string;
   /**
-   * "reap", as QEMU: the thread of a vCPU whose ring is full empties it and goes on. "wait": the vCPU stands still until
-   * the next report.
+   * "reap", as QEMU: the thread of a vCPU whose ring is full empties it and goes on. "wait": the vCPU stands still
+   * until the next report.
    */
   readonly whenFull?: "reap" | "wait";
 }

@@ -14,7 +14,7 @@ export interface KvmSlotShape {
 /**
  * A memory slot: which of its pages are write-protected, and its dirty bitmap while it logs.
  *
- * Protected stands for what the hardware has of it: an entry without the write bit, or with PML one whose D bit is clear.
+ * Protected stands for what hardware has of it: an entry without the write bit, or with PML one whose D bit is clear.
  */
 export class KvmSlot implements KvmSlotShape {
   readonly id: number;

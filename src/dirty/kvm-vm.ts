@@ -14,10 +14,10 @@ import { KvmSlot, type KvmSlotShape } from "./kvm-slot.js";
 import { KvmVcpu, type KvmVcpuHost } from "./kvm-vcpu.js";
 
 /**
- * KVM's dirty tracking: memory slots, vCPUs, and the calls by which a user learns what they wrote (specification 5.1, 5.2).
+ * KVM's dirty tracking: memory slots, vCPUs, and calls that say what they wrote (specification 5.1, 5.2).
  *
- * A page that is reported is protected again, and every TLB is flushed, before the call returns. Calls answer 0, a count,
- * or a negative error number, as the ioctls do.
+ * A page that is reported is protected again, and every TLB is flushed, before the call returns. Calls answer as the
+ * ioctls do: 0, a count, or a negative error number.
  */
 export class KvmVm implements KvmVcpuHost {
   readonly counters = { marks: 0, rmw: 0, tlbFlushes: 0, protectedPages: 0, gets: 0, clears: 0, resets: 0, kicks: 0 };
@@ -86,7 +86,7 @@ export class KvmVm implements KvmVcpuHost {
     return 0;
   }
 
-  /** KVM_SET_USER_MEMORY_REGION: adds a slot, or changes whether it logs; EEXIST where another lies, EINVAL for a move. */
+  /** KVM_SET_USER_MEMORY_REGION: adds a slot, or changes whether it logs; EEXIST over another one, EINVAL for a move. */
   setMemoryRegion(shape: KvmSlotShape, flags = 0): ErrnoResult {
     const found = this.#slots.get(shape.id);
     if (found === undefined) {

@@ -46,6 +46,8 @@ export class Oracle {
   readonly #keepsJournals: boolean;
   readonly #digest: (ram: GuestRam) => string;
   #watching = false;
+  /** Some mark was taken by a copy: what no report tells of may have gone with it. */
+  #clearsBeforeCopy = false;
   #reported = 0;
   #over = 0;
 
@@ -103,12 +105,13 @@ export class Oracle {
   copied(page: number, cleared = false): void {
     if (page >= this.#copied.length) return;
     this.#copied[page] = this.versions[page]!;
-    if (cleared) this.#unreported[page >>> 5]! &= ~(1 << (page & 31));
+    if (cleared) this.#clearsBeforeCopy = true;
   }
 
   /** Whether a page changed since it was last copied, or no sync has reported that: after the last round, a miss. */
   missed(page: number): boolean {
-    return this.versions[page] !== this.#copied[page] || hasPage(this.#unreported, page);
+    if (this.versions[page] !== this.#copied[page]) return true;
+    return !this.#clearsBeforeCopy && hasPage(this.#unreported, page);
   }
 
   /** Judges the end: nobody writes, and all that is to be copied is. */

@@ -31,7 +31,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   transport: { may: ["layout", "memory"] },
   telemetry: { may: ["layout", "memory"] },
 
-  vfio: { may: ["layout", "memory", "iova", "dirty"] },
+  vfio: {
+    may: ["layout", "memory", "ring", "iova", "dirty"],
+    because: "ring: a device reports its dirty pages through a split virtqueue, by the ring halves that everybody uses",
+  },
 
   // Nor do these, except as said; they meet in machine/.
   driver: {

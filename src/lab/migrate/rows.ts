@@ -6,6 +6,7 @@ import { IOMMU_ROWS } from "./rows/iommu-rows.js";
 import { KVM_ROWS } from "./rows/kvm-rows.js";
 import { SVQ_ROWS } from "./rows/svq-rows.js";
 import { TYPE1_ROWS } from "./rows/type1-rows.js";
+import { VQ_ROWS } from "./rows/vq-rows.js";
 
 /** Every row of the comparison by its name, in the order of the table. */
 export const TRACKER_ROWS: ReadonlyMap<string, TrackerRow> = new Map(
