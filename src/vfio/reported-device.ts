@@ -74,6 +74,8 @@ export class ReportDevice implements AfterWriteHook {
       return true;
     }
     this.counters.stalledTurns += 1;
+    // Who waits for room must not sit on a buffer that would never be full.
+    if (this.#mode === "push") this.flush();
     if (Number.isNaN(this.#stalledSince)) {
       this.counters.stalls += 1;
       this.#stalledSince = this.#now();

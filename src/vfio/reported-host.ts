@@ -15,8 +15,9 @@ import {
  *
  *     look what is used ──► next generation ──► read no more than that ──► post again ──► (copy the pages)
  *
- * The order makes the device's memory of what it reported right: an entry is only read once the device can see that its
- * generation is over, and a page that it still takes for reported was written before the copy.
+ * The order makes the device's memory of what it reported right. What is given back after the look is not read: so each
+ * entry that is read is of a generation that ends before the copy, and a page that the device takes for reported was
+ * written before that copy, or has an entry that is still to be read.
  */
 export class ReportHost {
   readonly counters = { entries: 0, buffers: 0, generations: 0, overflows: 0, faults: 0 };
