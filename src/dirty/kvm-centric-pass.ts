@@ -11,7 +11,7 @@ import type { AddressRange, ReportOptions, Tracker, TrackerCounters } from "./tr
  *
  *     device, IOMMU … ──► markWithoutVcpu ──► KVM's bitmap ──► one pass over the migration's bitmap
  *
- * A dirty ring cannot take such bits: an entry belongs to the vCPU that runs, and none does. Then start() answers ENXIO.
+ * A dirty ring cannot take such bits: an entry belongs to the vCPU that runs, and none does. So start() answers ENXIO.
  */
 export class KvmCentricPass implements Tracker {
   readonly name: string;

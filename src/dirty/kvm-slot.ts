@@ -36,7 +36,7 @@ export class KvmSlot implements KvmSlotShape {
   startLog(hasBitmap: boolean, initiallySet: boolean): void {
     const bytes = this.pageCount * PAGE_BYTES;
     this.logsDirtyPages = true;
-    this.dirty = hasBitmap ? new DirtyLog(new RealMemory(new SharedArrayBuffer(logBytes(bytes))), 0, bytes) : undefined;
+    this.dirty = hasBitmap ? new DirtyLog(RealMemory.allocate(logBytes(bytes)), 0, bytes) : undefined;
     this.#writable = new Uint32Array(Math.ceil(this.pageCount / 32));
     if (!initiallySet || this.dirty === undefined) return;
     setPages(this.#writable, 0, this.pageCount);

@@ -86,7 +86,7 @@ export class KvmVm implements KvmVcpuHost {
     return 0;
   }
 
-  /** KVM_SET_USER_MEMORY_REGION: adds a slot, or changes whether it logs; EEXIST over another one, EINVAL for a move. */
+  /** KVM_SET_USER_MEMORY_REGION: adds a slot, or changes whether it logs; EEXIST over another, EINVAL for a move. */
   setMemoryRegion(shape: KvmSlotShape, flags = 0): ErrnoResult {
     const found = this.#slots.get(shape.id);
     if (found === undefined) {
@@ -106,7 +106,7 @@ export class KvmVm implements KvmVcpuHost {
 
   /** KVM_CREATE_VCPU. */
   createVcpu(): KvmVcpu {
-    const ring = this.hasRings ? new KvmDirtyRing(new RealMemory(new SharedArrayBuffer(this.#ringBytes))) : undefined;
+    const ring = this.hasRings ? new KvmDirtyRing(RealMemory.allocate(this.#ringBytes)) : undefined;
     const vcpu = new KvmVcpu(this.vcpus.length, this, { ...(ring === undefined ? {} : { ring }), pml: this.#pml });
     this.vcpus.push(vcpu);
     return vcpu;

@@ -30,7 +30,7 @@ const CACHE_PAGES = 1024;
 const NOBODY = -1;
 
 /**
- * The device's half of a report queue: after each write it notes the pages in a buffer of the host's (specification 6.6).
+ * The device's half of a report queue: after each write it notes pages in a buffer of the host's (specification 6.6).
  *
  *     payload ──► fence ──► reported in this generation? ──► entry ──► the caller publishes the data queue's used index
  *

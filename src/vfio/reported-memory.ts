@@ -8,8 +8,9 @@ import { type VringAreas, vringBytes, vringOffsets } from "../ring/vring-areas.j
 export const REPORT_ASID = 1;
 /** Where its memory begins in that address space: no guest has RAM there. */
 export const REPORT_IOVA = 2 ** 47;
-/** Bytes of one report buffer, and of one entry in it. */
+/** Bytes of one report buffer. */
 export const REPORT_BUFFER_BYTES = 4096;
+/** Bytes of one entry in a report buffer. */
 export const REPORT_ENTRY_BYTES = 8;
 /** Entries that a buffer has room for. */
 export const REPORT_ENTRIES = REPORT_BUFFER_BYTES / REPORT_ENTRY_BYTES;
@@ -33,7 +34,7 @@ export interface ReportedRun {
  *
  *     ASID 1, from REPORT_IOVA on:  │ generation, fence, overflow │ descriptors, rings │ N buffers of 4 KiB │
  *
- * An entry is eight bytes: the number of a page in the upper 52 bits, in the lower 12 the log2 of how many follow on it.
+ * An entry is eight bytes: the number of a page in the upper 52 bits, in the lower 12 the log2 of how many there are.
  */
 export class ReportMemory {
   readonly memory: SharedMemory;
@@ -53,7 +54,7 @@ export class ReportMemory {
 
   /** New memory for so many buffers. */
   static allocate(bufferCount: number): ReportMemory {
-    return new ReportMemory(new RealMemory(new SharedArrayBuffer(reportBytes(bufferCount))), bufferCount);
+    return new ReportMemory(RealMemory.allocate(reportBytes(bufferCount)), bufferCount);
   }
 
   /** Where a buffer lies in ASID 1. */

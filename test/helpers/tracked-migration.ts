@@ -51,7 +51,10 @@ export async function migrateTracked(
   const trackers = new TrackerSet(wire(guest), { blocks: ram.blocks, writers: guest.writers });
   guest.run(1e8, { share: 0 });
   const outcome = await migrate({
-    ...{ guest, trackers, oracle, destination: ramLike(ram) },
+    guest,
+    trackers,
+    oracle,
+    destination: ramLike(ram),
     parameters: { ...DEFAULT_PARAMETERS, maxBandwidthBytes: 16 * MIB, downtimeLimitNs: 62.5e6, ...change.parameters },
     onProgress: change.onProgress,
   });

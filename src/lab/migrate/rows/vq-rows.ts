@@ -7,7 +7,7 @@ const BUFFERS = 16;
 /** Entries that a device keeps free: a turn of four requests of three pages in two buffers, and their used entries. */
 const RESERVE = 64;
 
-/** Dirty pages that devices report through a virtqueue (RFC thread of 2020); vCPUs and relay by a store barrier's log. */
+/** Dirty pages that devices report through a virtqueue (RFC of 2020); vCPUs and relay by a store barrier's log. */
 export const VQ_ROWS: readonly TrackerRow[] = [
   row("vq-push", "push", "Each device fills report buffers of the host's and gives them back when they are full."),
   row("vq-pull", "pull", "Each device fills report buffers of the host's and gives them back when it is asked."),
