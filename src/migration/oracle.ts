@@ -103,9 +103,8 @@ export class Oracle {
    * written in between.
    */
   copied(page: number, cleared = false): void {
-    if (page >= this.#copied.length) return;
-    this.#copied[page] = this.versions[page]!;
     if (cleared) this.#clearsBeforeCopy = true;
+    if (page < this.#copied.length) this.#copied[page] = this.versions[page]!;
   }
 
   /** Whether a page changed since it was last copied, or no sync has reported that: after the last round, a miss. */
