@@ -1,16 +1,16 @@
 /** The rows of KVM's trackers and of the report queue on the emulated machine. */
 import { expect, test } from "vitest";
-import { COMPARED } from "../../src/lab/migrate/compare.js";
 import { TRACKER_ROWS } from "../../src/lab/migrate/rows.js";
 import { type RunOptions, runMigration, unmet } from "../../src/lab/migrate/run.js";
+import { QUICK } from "../../src/lab/migrate/workloads.js";
 
 const MIB = 2 ** 20;
 const SMALL: RunOptions = {
-  ...COMPARED,
+  ...QUICK,
   ramBytes: 16 * MIB,
   vcpuBytesPerSecond: 4 * MIB,
   dmaBytesPerSecond: 2 * MIB,
-  parameters: { ...COMPARED.parameters, maxBandwidthBytes: 32 * MIB, downtimeLimitNs: 62.5e6, roundsMax: 4 },
+  parameters: { ...QUICK.parameters, maxBandwidthBytes: 32 * MIB, downtimeLimitNs: 62.5e6, roundsMax: 4 },
 };
 
 function run(...names: string[]) {

@@ -1,7 +1,8 @@
 /** Rows of the comparison for devices, containers and IOMMUs, on the workload that all rows have. */
 import { describe, expect, it } from "vitest";
-import { COMPARED, compareTrackers } from "../../src/lab/migrate/compare.js";
+import { compareTrackers } from "../../src/lab/migrate/compare.js";
 import type { RowResult } from "../../src/lab/migrate/row.js";
+import { QUICK } from "../../src/lab/migrate/workloads.js";
 
 const SOUND = [
   "device-bitmap",
@@ -15,7 +16,7 @@ const SOUND = [
 ];
 
 async function rowOf(name: string): Promise<RowResult> {
-  const { trackers, unmet } = await compareTrackers({ ...COMPARED, ramBytes: 32 * 2 ** 20 }, [name]);
+  const { trackers, unmet } = await compareTrackers({ ...QUICK, ramBytes: 32 * 2 ** 20 }, [name]);
   expect(unmet).toEqual([]);
   return trackers[0]!;
 }
@@ -41,7 +42,7 @@ describe("rows", () => {
     const [all, large, demoted, small] = await Promise.all(
       ["type1-all", "iommu-2m", "iommu-demoted", "iommu-4k"].map(rowOf),
     );
-    expect([all!.converged, all!.rounds]).toEqual([false, COMPARED.parameters.roundsMax]);
+    expect([all!.converged, all!.rounds]).toEqual([false, QUICK.parameters.roundsMax]);
     expect(demoted!.over_report_ratio).toBe(small!.over_report_ratio);
     expect(large!.over_report_ratio).toBeGreaterThan(small!.over_report_ratio);
   });
