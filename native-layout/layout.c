@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <errno.h>
 #include <linux/kvm.h>
 #include <linux/version.h>
 #include <linux/vhost.h>
@@ -427,6 +428,33 @@ static void print_vhost_constants(void) {
   CONSTANT(VHOST_IOTLB_MSG_V2);
 }
 
+static void print_errno_constants(void) {
+  CONSTANT(EPERM);
+  CONSTANT(ENOENT);
+  CONSTANT(EIO);
+  CONSTANT(ENXIO);
+  CONSTANT(E2BIG);
+  CONSTANT(EBADF);
+  CONSTANT(EAGAIN);
+  CONSTANT(ENOMEM);
+  CONSTANT(EACCES);
+  CONSTANT(EFAULT);
+  CONSTANT(EBUSY);
+  CONSTANT(EEXIST);
+  CONSTANT(ENODEV);
+  CONSTANT(EINVAL);
+  CONSTANT(ENOTTY);
+  CONSTANT(ENOSPC);
+  CONSTANT(ESPIPE);
+  CONSTANT(EDEADLOCK);
+  CONSTANT(ENOMSG);
+  CONSTANT(EOVERFLOW);
+  CONSTANT(EMSGSIZE);
+  CONSTANT(EOPNOTSUPP);
+  CONSTANT(EADDRINUSE);
+  CONSTANT(ENOTCONN);
+}
+
 static void print_linux_constants(void) {
   CONSTANT(AF_UNIX);
   CONSTANT(SOCK_STREAM);
@@ -530,6 +558,7 @@ int main(void) {
   print_kvm_constants();
   print_vhost_constants();
   print_linux_constants();
+  print_errno_constants();
   close_block('}');
   print_rings();
   close_block('}');

@@ -1,4 +1,5 @@
 import type { LayoutTable, StructTable } from "../../native-layout/probe.js";
+import { ERRNO } from "../../src/layout/errno.js";
 import * as kvm from "../../src/layout/kvm.js";
 import * as linux from "../../src/layout/linux.js";
 
@@ -11,6 +12,7 @@ import * as virtioRing from "../../src/layout/virtio-ring.js";
 /** Every file of src/layout and what it exports; one that is missing here fails a test. */
 export const LAYOUT_FILES: ReadonlyMap<string, object> = new Map<string, object>([
   ["linux.ts", linux],
+  ["errno.ts", ERRNO],
   ["kvm.ts", kvm],
   ["vhost.ts", vhost],
   ["virtio-blk.ts", virtioBlk],
