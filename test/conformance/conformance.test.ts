@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { coverage, mentions } from "../helpers/named-ids.js";
 import { read } from "../house/sources.js";
-import { coverage, mentions, tally } from "./coverage.js";
-import { STATEMENTS, type Statement } from "./statements.js";
+import { STATEMENT_ID, STATEMENTS, type Statement } from "./statements.js";
+import { tally } from "./tally.js";
 
 const PATH = "test/a/a.test.ts";
 
@@ -19,7 +20,7 @@ function statements(...ids: string[]): Statement[] {
 
 /** The ids that a text counts as a test of. */
 function found(text: string): string[] {
-  return mentions({ path: PATH, text }).map(([id]) => id);
+  return mentions({ path: PATH, text }, STATEMENT_ID).map(([id]) => id);
 }
 
 describe("an id counts", () => {
@@ -45,7 +46,8 @@ describe("an id counts", () => {
 
 describe("coverage()", () => {
   const text = 'it("a (STAT-01, RFB-01)", () => {}); // STAT-02';
-  const judged = (ids: string[], source = text) => coverage(statements(...ids), [{ path: PATH, text: source }]);
+  const judged = (ids: string[], source = text) =>
+    coverage(statements(...ids), [{ path: PATH, text: source }], STATEMENT_ID);
 
   it("finds what has no test", () => {
     expect(judged(["STAT-01", "RFB-01", "STAT-02"]).missing).toEqual(["STAT-02"]);
@@ -82,7 +84,7 @@ describe("the statements", () => {
 
   it("have a test each, but for packed rings, IN_ORDER and PCI", () => {
     const sources = read(/^test\/.*\.ts$/).filter(({ path }) => !path.startsWith("test/conformance/"));
-    const all = coverage(STATEMENTS, sources);
+    const all = coverage(STATEMENTS, sources, STATEMENT_ID);
     expect([all.missing, all.wrong]).toEqual([[], []]);
     const { tested, not_applicable, not_yet } = tally(all, ({ keyword }) => keyword);
     expect(tested).toBeGreaterThanOrEqual(95);

@@ -1,12 +1,12 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { EXIT, exitCodeOf } from "../../src/report/exit-codes.js";
 import { writeJson, writeText } from "../../src/report/json.js";
 import { textTable, wantsColour } from "../../src/report/table.js";
-import type { Source } from "../house/sources.js";
-import { type Coverage, coverage, familyOf, type Tally, tally } from "./coverage.js";
-import { STATEMENTS } from "./statements.js";
+import { type Coverage as CoverageOf, coverage, placesOf, reasons, testSources } from "../helpers/named-ids.js";
+import { STATEMENT_ID, STATEMENTS, type Statement } from "./statements.js";
+import { familyOf, type Tally, tally } from "./tally.js";
+
+type Coverage = CoverageOf<Statement>;
 
 const EXAMPLES = `
 Examples:
@@ -37,7 +37,7 @@ try {
 }
 
 async function run({ json, all }: Options): Promise<void> {
-  const found = coverage(STATEMENTS, testSources(packageFolder()));
+  const found = coverage(STATEMENTS, testSources("test/conformance"), STATEMENT_ID);
   if (json !== undefined) await writeJson(document(found), json === true ? "-" : json);
   else await writeText(`${all ? everyStatement(found) : byFamily(found)}\n`);
   for (const line of found.wrong) process.stderr.write(`conformance: ${line}\n`);
@@ -88,24 +88,13 @@ function byFamily(found: Coverage): string {
     ),
   );
   const columns = ["family", "statements", "tested", "not applicable", "not yet", "missing"];
-  return `${tableOf(columns, rows)}\n\n${reasons(found).join("\n")}`;
+  return `${tableOf(columns, rows)}\n\n${reasons(found.statements).join("\n")}`;
 }
 
-/** Each reason for having no test, with the statements it holds for. */
-function reasons({ statements }: Coverage): string[] {
-  const groups = new Map<string, string[]>();
-  for (const { id, untested } of statements) {
-    if (untested === undefined) continue;
-    const reason = `${untested.kind}: ${untested.why}`;
-    groups.set(reason, [...(groups.get(reason) ?? []), id]);
-  }
-  return [...groups].map(([reason, ids]) => `${reason}\n  ${ids.join(" ")}`);
-}
-
-function everyStatement({ statements, tests }: Coverage): string {
-  const rows = statements.flatMap(({ id, section, binds, says, untested }) => {
-    const places = (tests.get(id) ?? []).map(({ path, title }) => `${path}: ${title}`);
-    const [first = untested === undefined ? "missing" : `${untested.kind}: ${untested.why}`, ...others] = places;
+function everyStatement(found: Coverage): string {
+  const rows = found.statements.flatMap((statement) => {
+    const { id, section, binds, says } = statement;
+    const [first, ...others] = placesOf(found, statement);
     return [[id, section, binds, says, first], ...others.map((place) => ["", "", "", "", place])];
   });
   return tableOf(["id", "VIRTIO", "binds", "in our words", "tests"], rows);
@@ -114,20 +103,4 @@ function everyStatement({ statements, tests }: Coverage): string {
 function tableOf(titles: readonly string[], rows: readonly (string | number)[][]): string {
   const columns = titles.map((title) => ({ title }));
   return textTable({ columns, rows }, wantsColour(process.stdout));
-}
-
-/** The sources of the tests and of their tables, but for this folder, where every id stands. */
-function testSources(root: string): Source[] {
-  return readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" })
-    .map((path) => `test/${path.replaceAll("\\", "/")}`)
-    .filter((path) => path.endsWith(".ts") && !path.startsWith("test/conformance/"))
-    .sort()
-    .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
-}
-
-/** The folder of package.json, above wherever this was built to. */
-function packageFolder(): string {
-  let folder = import.meta.dirname;
-  while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
-  return folder;
 }

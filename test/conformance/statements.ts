@@ -1,3 +1,6 @@
+/** How tests write the ids of statements. */
+export const STATEMENT_ID = /\b(?:STAT|FEAT|RFB|INIT|RESET|VQR|CLEAN|SUSP|SPLIT|INDIR|NOTIF|PACKED|IMPL|TOL)-\d+\b/g;
+
 /** Who has to obey a statement: the driver of a device, the device, or either of them. */
 type Bound = "driver" | "device" | "both";
 
