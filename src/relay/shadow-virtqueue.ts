@@ -461,6 +461,7 @@ export class ShadowVirtqueue implements DataPath {
     if (!eventIdx) marks.eventWord();
   }
 
+  /** Kicks if the device asks for it: its wish is read when the index is visible. */
   #publishAvail(oldIdx: number): boolean {
     const { shadowAvailIdx } = this.state;
     const { shadow, eventIdx, deviceKick, counters } = this.#parts;
@@ -508,6 +509,7 @@ export class ShadowVirtqueue implements DataPath {
     this.#publishUsed(u16(state.guestUsedIdx - 1));
   }
 
+  /** Calls if the guest asks for it: its wish is read when the index is visible. */
   #publishUsed(oldIdx: number): void {
     const { guestUsedIdx } = this.state;
     const { guest, eventIdx, guestCall, marks, counters } = this.#parts;

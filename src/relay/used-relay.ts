@@ -51,7 +51,7 @@ export class UsedRelay implements DataPath {
     return this.drain();
   }
 
-  /** Takes used entries, marks their chains, returns them to the guest, calls once. */
+  /** Takes used entries, marks their chains, returns them to the guest; then calls once, if the guest asks for it. */
   drain(): boolean {
     const { state } = this;
     const { guest, marks, guestCall, counters } = this.#parts;

@@ -70,7 +70,7 @@ function sha256OfPrefix(path: string, bytes: number): string {
 }
 
 describe("svq bench --json", () => {
-  test("says where, what and how it measured, for all five paths", async () => {
+  test("says where, what and how it measured, for all five paths (D36)", async () => {
     const document = await bench("--seed", "7");
     expect(document).toMatchObject({
       schema: "shadowvq.bench/1",

@@ -26,7 +26,7 @@ function withDisk(change: Partial<MachineConfig>, image = join(folder, "image"),
 
 describe("a disk behind the relay", () => {
   for (const path of ["svq", "passthrough", "notify", "used-only"] as const) {
-    test(`gives back in three passes what was written to it, in pieces and out of order, on ${path}`, () => {
+    test(`gives back in three passes what was written to it, in pieces and out of order, on ${path} (D24)`, () => {
       for (const segments of [1, 3]) {
         for (const [eventIdx, indirect] of [
           [true, false],

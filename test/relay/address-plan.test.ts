@@ -37,7 +37,7 @@ describe("planAddresses()", () => {
     }
   });
 
-  test("keeps every mapping inside the aperture, and rings apart from guest memory", () => {
+  test("keeps every mapping inside the aperture, and rings apart from guest memory (D18, D19)", () => {
     for (const iovaPolicy of ["tree", "gpa", "fixed", "identity-all"] as const) {
       const plan = addressPlan({ ...SMALL, iovaPolicy, queues: 4, mappings: 5 }, "svq");
       const entries = [...plan.tree.entries()].sort((a, b) => a.iova - b.iova);
@@ -50,7 +50,7 @@ describe("planAddresses()", () => {
     }
   });
 
-  test("lets the device only read descriptors and available rings, but for the unsafe policy", () => {
+  test("lets the device only read descriptors and available rings, but for the unsafe policy (D20, D21)", () => {
     const perms = (iovaPolicy: "tree" | "identity-all") =>
       [...addressPlan({ ...SMALL, iovaPolicy }, "svq").tree.entries()]
         .filter(({ target }) => target.kind === "host")
@@ -60,7 +60,7 @@ describe("planAddresses()", () => {
     expect(perms("identity-all")).toEqual([3, 3]);
   });
 
-  test("refuses an aperture that is too small, and guest memory over a fixed window, by name", () => {
+  test("refuses an aperture that is too small, and guest memory over a fixed window, by name (D13)", () => {
     const plan = (change: object) => () => addressPlan({ ...SMALL, ...change }, "svq");
     expect(plan({ apertureLast: 2 ** 19 })).toThrow(ConfigError);
     expect(plan({ iovaPolicy: "gpa", apertureFirst: 2 ** 20 })).toThrow(ConfigError);

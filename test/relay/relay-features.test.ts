@@ -159,7 +159,7 @@ describe("what the relay accepts of its device", () => {
 });
 
 describe("addresses", () => {
-  it("that the device sees are all mapped, and none is a guest's own, with ACCESS_PLATFORM (RFB-03, RFB-12)", () => {
+  it("that the device sees are all mapped, and none is a guest's own, with ACCESS_PLATFORM (RFB-03, RFB-12, D02)", () => {
     const first = 2 ** 40;
     const machine = testMachine({ iovaPolicy: "tree", apertureFirst: first, mappings: 3 });
     expect(machine.pass()).toMatchObject({ lost: 0, fault: undefined });

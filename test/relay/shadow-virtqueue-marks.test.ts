@@ -23,7 +23,7 @@ function bufferPages(bench: HandRings): number[] {
 }
 
 describe("marks", () => {
-  test("cover every page of the writable part, whatever length the device reports, and no readable page (TOL-03)", () => {
+  test("cover every page of the writable part, whatever length the device reports, and no readable page (TOL-03, D04)", () => {
     for (const len of [0, 1, 5000, 10_000]) {
       const bench = new HandRings();
       roundTrip(bench, [out(0x10000, 9000), into(0x20fff, 2), into(0x30000, 8192), into(0x5ffff, 1)], len);

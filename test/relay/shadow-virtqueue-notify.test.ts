@@ -11,7 +11,7 @@ function bench(options: HandOptions): HandRings {
 }
 
 describe("flags", () => {
-  test("kicks the device unless it asks not to be kicked, once for each batch (NOTIF-12, NOTIF-13, TOL-05)", () => {
+  test("kicks the device unless it asks not to be kicked, once for each batch (NOTIF-12, NOTIF-13, TOL-05, D03)", () => {
     const rings = bench({});
     rings.offer(0, 1, 2);
     rings.relay.step();
@@ -26,7 +26,7 @@ describe("flags", () => {
     expect(rings.kicks).toBe(2);
   });
 
-  test("calls the guest unless it asks not to be called, once for each batch (NOTIF-05, NOTIF-06, TOL-04)", () => {
+  test("calls the guest unless it asks not to be called, once for each batch (NOTIF-05, NOTIF-06, TOL-04, D03)", () => {
     const rings = bench({});
     rings.offer(0, 1, 2, 3);
     rings.relay.step();

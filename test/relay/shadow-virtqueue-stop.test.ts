@@ -12,7 +12,7 @@ function loaded(start = { lastAvailIdx: 0, usedIdx: 0 }, heads = [5, 2, 7, 0, 3]
 }
 
 describe("stop()", () => {
-  test("takes back what the device never fetched: base and used index meet, every descriptor is free", () => {
+  test("takes back what the device never fetched: base and used index meet, every descriptor is free (D07, D08)", () => {
     for (const start of [
       { lastAvailIdx: 0, usedIdx: 0 },
       { lastAvailIdx: 65_534, usedIdx: 65_534 },

@@ -10,7 +10,7 @@ const PLACEMENTS: readonly Placement[] = ["threads", "fused"];
 const CASES = PLACEMENTS.flatMap((placement) => [true, false].map((eventIdx) => ({ placement, eventIdx })));
 
 describe("ThreadedMachine under load", () => {
-  test.each(CASES)("to and fro at least 50 times, and home: %j", async (change) => {
+  test.each(CASES)("to and fro at least 50 times, and home (D01, D25): %j", async (change) => {
     await withRunning(change, {}, async (machine) => {
       const series = new WindowSeries(machine);
       const switches = await switchUnderLoad(series, 0, 1e6, new AbortController().signal);

@@ -42,7 +42,7 @@ function wrongBits({ shadowableFeatures }: Features, usedOnly: boolean): number[
 }
 
 describe("shadowableFeatures()", () => {
-  it("offers a bit, or refuses it by name and with a reason: all 64 (FEAT-03, FEAT-04, FEAT-05, FEAT-12)", () => {
+  it("offers a bit, or refuses it by name and with a reason: all 64 (FEAT-03, FEAT-04, FEAT-05, FEAT-12, D05, D11)", () => {
     expect(wrongBits(features, false)).toEqual([]);
     expect(wrongBits(features, true)).toEqual([]);
   });

@@ -25,7 +25,7 @@ function reached(mode: (typeof report.modes)[number] | undefined): string[] {
   return [...Object.keys(mode!.broken), ...Object.keys(mode!.refused)].sort();
 }
 
-test("80,000 programs of four modes find nothing", () => {
+test("80,000 programs of four modes find nothing (D12)", () => {
   expect(report.examples).toEqual([]);
   expect(report.failures).toBe(0);
   expect(report.executions).toBe(EACH * FUZZ_MODES.length);
