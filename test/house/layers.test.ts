@@ -63,7 +63,11 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   report: { may: ["layout", "telemetry"] },
 
   validate: { may: BELOW_LAB },
-  lab: { may: BELOW_LAB, because: "workers too: worker-url.ts knows where a built worker lies" },
+  lab: {
+    may: [...BELOW_LAB, "validate"],
+    because:
+      "workers: worker-url.ts knows where a built worker lies; validate: mutants of trackers are judged as others",
+  },
   daemon: {
     may: [...BELOW_LAB, "sys"],
     because: "the only one that talks to other processes: bench and validate run where koffi cannot be loaded",

@@ -1,5 +1,3 @@
-import { relative } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { Kill, KillJob } from "./killers.js";
 import type { Mutant } from "./mutant.js";
@@ -14,6 +12,8 @@ export interface MutantOptions {
   readonly only?: readonly string[];
   /** Others than those of the list. */
   readonly mutants?: readonly Mutant[];
+  /** Who judges them, in a thread that imports the mutant: a built file below the sources; the relay's unless given. */
+  readonly judge?: string;
   /** Ends the run, which then throws the reason; what it has written is removed. */
   readonly signal?: AbortSignal;
   /** Called after each with the number done, all, and what came of it. */
@@ -51,13 +51,13 @@ export interface MutantReport {
  * Throws PatchError when a mutant does not fit the build, RangeError when `only` names what is none.
  */
 export async function runMutants(options: MutantOptions): Promise<MutantReport> {
-  const { seed, only, mutants = MUTANTS, signal, onProgress } = options;
+  const { seed, only, mutants = MUTANTS, judge = RELAY_JUDGE, signal, onProgress } = options;
   const unknown = only?.find((wanted) => !mutants.some(({ name, row }) => name === wanted || row === wanted));
   if (unknown !== undefined) throw new RangeError(`no mutant is called ${unknown}`);
   const chosen = mutants.filter(({ name, row }) => only === undefined || only.includes(name) || only.includes(row));
   const build = new PatchedBuild();
   const judged = (patches: Mutant["patches"], first: readonly string[]) =>
-    build.with(patches, () => killIn(build, { seed, first }, signal));
+    build.with(patches, () => killIn(build.path(judge), { seed, first }, signal));
   try {
     const list: MutantResult[] = [];
     for (const { name, row, what, patches, tries = [] } of chosen) {
@@ -85,10 +85,9 @@ function reportOf(list: readonly MutantResult[], control: Kill | null): MutantRe
 }
 
 /** On a thread of its own: only there are all modules loaded anew. One that dies of the mutant has noticed it. */
-async function killIn(build: PatchedBuild, workerData: KillJob, signal?: AbortSignal): Promise<Kill> {
+async function killIn(judge: string, workerData: KillJob, signal?: AbortSignal): Promise<Kill> {
   signal?.throwIfAborted();
-  const running = fileURLToPath(new URL("./mutant.worker.js", import.meta.url));
-  const worker = new Worker(build.path(relative(SOURCES, running)), { workerData });
+  const worker = new Worker(judge, { workerData });
   const stop = () => void worker.terminate();
   signal?.addEventListener("abort", stop);
   try {
@@ -102,5 +101,5 @@ async function killIn(build: PatchedBuild, workerData: KillJob, signal?: AbortSi
   }
 }
 
-/** The sources that this file runs from. */
-const SOURCES = fileURLToPath(new URL("../../", import.meta.url));
+/** Holds a mutant of the relay against catalogue, fuzzer, machines and faults. */
+const RELAY_JUDGE = "validate/mutants/mutant.worker.js";
