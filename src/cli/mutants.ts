@@ -57,7 +57,12 @@ function joined(one: MutantReport, other: MutantReport): MutantReport {
 
 function tableOf({ list, control, killed, total, not_mutants }: MutantReport): string {
   const columns = ["row", "mutant", "killed by", "after"].map((title) => ({ title }));
-  const rows = list.map(({ row, name, killed_by, executions }) => [row, name, killed_by ?? "SURVIVED", executions]);
+  const rows = list.map(({ row, also, name, killed_by, executions }) => [
+    also === undefined ? row : `${row}, ${also}`,
+    name,
+    killed_by ?? "SURVIVED",
+    executions,
+  ]);
   const table = textTable({ columns, rows }, wantsColour(process.stdout));
   const shipping = control?.killed_by ?? `nothing, in ${control?.executions ?? 0} executions`;
   const reasons = not_mutants.map(({ row, why }) => `no mutant for ${row}: ${why}`);

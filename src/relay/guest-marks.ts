@@ -46,10 +46,13 @@ export class GuestMarks {
     const slot = oldIdx & (this.#num - 1);
     const straight = Math.min(count, this.#num - slot);
     const last = this.#pageAt(entryOffset(slot + straight) - 1);
-    if (straight === count && last >>> WORD_SHIFT === this.#firstPage >>> WORD_SHIFT) {
-      // Index and entries in one word of the log, as nearly always: one read-modify-write.
-      const entries = bitsBetween(this.#pageAt(entryOffset(slot)), last);
-      this.log.markWord(last >>> WORD_SHIFT, bitsBetween(this.#firstPage, this.#indexPage) | entries);
+    if (last >>> WORD_SHIFT === this.#firstPage >>> WORD_SHIFT) {
+      // Index and entries in one word of the log, as nearly always: one read-modify-write, also over the ring's end.
+      let bits = bitsBetween(this.#firstPage, this.#indexPage) | bitsBetween(this.#pageAt(entryOffset(slot)), last);
+      if (straight < count) {
+        bits |= bitsBetween(this.#pageAt(entryOffset(0)), this.#pageAt(entryOffset(count - straight) - 1));
+      }
+      this.log.markWord(last >>> WORD_SHIFT, bits);
       this.#counters[COUNTERS.dirtyMarks]! += 1;
       return;
     }

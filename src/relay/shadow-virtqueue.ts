@@ -526,9 +526,9 @@ export class ShadowVirtqueue implements DataPath {
   /** Marks the first `length` writable bytes of a chain: exact for a device that tells the truth. */
   #markUsedLength(first: number, count: number, length: number): void {
     const { marks, counters } = this.#parts;
-    this.#books.eachWritten(first, count, length, (address, bytes) => {
-      counters[COUNTERS.dirtyMarks]! += marks.log?.markRange(address, bytes) ?? 0;
-    });
+    const ranges: { address: number; bytes: number }[] = [];
+    this.#books.eachWritten(first, count, length, (address, bytes) => ranges.push({ address, bytes }));
+    counters[COUNTERS.dirtyMarks]! += marks.log?.markRanges(ranges) ?? 0;
   }
 }
 

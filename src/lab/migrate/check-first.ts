@@ -1,12 +1,14 @@
 import { createHash } from "node:crypto";
+import { DirtyLog } from "../../dirty/dirty-log.js";
+import { PAGE_BYTES } from "../../memory/address.js";
 import type { SharedMemory } from "../../memory/shared-memory.js";
 import { randomDrains } from "../../memory/simulated/random-drains.js";
 import { SimulatedMachine } from "../../memory/simulated/simulated-machine.js";
 import { SimulatedMemory } from "../../memory/simulated/simulated-memory.js";
 import { seededRandom } from "../../migration/seeded.js";
 
-/** How a page is marked after it was written. */
-export type MarkForm = "always" | "check-first";
+/** How a page is marked after it was written; "dirty-log": as DirtyLog does, whatever that is. */
+export type MarkForm = "always" | "check-first" | "dirty-log";
 
 const PAGES = 64;
 /** Migrations of a run, and steps of each: after them the writer has stopped and a last harvest is made. */
@@ -68,7 +70,8 @@ function mark(memory: SharedMemory, page: number, value: number, form: MarkForm)
   const word = LOG_OFFSET + (page >>> 5) * 4;
   const bit = 1 << (page & 31);
   memory.write32(page * 4, value);
-  if (form === "always" || (memory.read32(word) & bit) === 0) memory.setBits32(word, bit);
+  if (form === "dirty-log") new DirtyLog(memory, LOG_OFFSET, PAGES * PAGE_BYTES).markRange(page * PAGE_BYTES, 1);
+  else if (form === "always" || (memory.read32(word) & bit) === 0) memory.setBits32(word, bit);
 }
 
 /** Takes the marks of the word that holds `page`, then copies their pages. */

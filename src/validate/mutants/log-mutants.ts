@@ -84,6 +84,7 @@ export const LOG_MUTANTS: readonly Mutant[] = [
   {
     name: "buffers-marked-late",
     row: "S9",
+    also: "M4",
     what: "marks buffers when the guest has seen their used index (BI-68)",
     patches: [
       inWalk(LAST_MARKS, ""),
@@ -93,6 +94,7 @@ export const LOG_MUTANTS: readonly Mutant[] = [
   {
     name: "used-ring-marked-early",
     row: "S9",
+    also: "M4",
     what: "marks the used ring before its index is stored",
     patches: [inWalk(`${PUBLISH_USED}        ${MARK_USED}`, `${MARK_USED}        ${PUBLISH_USED}`)],
   },

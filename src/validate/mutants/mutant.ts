@@ -12,6 +12,8 @@ export interface Mutant {
   readonly name: string;
   /** Where it comes from: SVQ-6.n and SVQ-2.6.n are rows of the behaviour map, BI-n of the catalogue, S9 is a rule. */
   readonly row: string;
+  /** The same by its number among the mutants of dirty tracking (M1 to M21), for those of the relay that are there. */
+  readonly also?: string;
   /** What it does wrong. */
   readonly what: string;
   readonly patches: readonly SourcePatch[];

@@ -57,6 +57,7 @@ export const ORDER_MUTANTS: readonly Mutant[] = [
   {
     name: "no-second-look",
     row: "SVQ-2.6.7",
+    also: "M17",
     what: "asks for kicks and sleeps without looking again",
     patches: [inWalk("return this.#observeGuestAvail() === 0;", "return true;")],
   },

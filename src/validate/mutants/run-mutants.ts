@@ -24,6 +24,7 @@ export interface MutantOptions {
 interface MutantResult {
   readonly name: string;
   readonly row: string;
+  readonly also?: string;
   readonly what: string;
   /** The check that noticed it first, as in "catalogue BI-44"; null for a survivor. */
   readonly killed_by: string | null;
@@ -60,8 +61,8 @@ export async function runMutants(options: MutantOptions): Promise<MutantReport> 
     build.with(patches, () => killIn(build.path(judge), { seed, first }, signal));
   try {
     const list: MutantResult[] = [];
-    for (const { name, row, what, patches, tries = [] } of chosen) {
-      const result = { name, row, what, ...(await judged(patches, [row, ...tries])) };
+    for (const { name, row, also, what, patches, tries = [] } of chosen) {
+      const result = { name, row, ...(also && { also }), what, ...(await judged(patches, [row, ...tries])) };
       list.push(result);
       onProgress?.(list.length, chosen.length, result);
     }
