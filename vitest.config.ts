@@ -10,7 +10,9 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/house/**", "test/threads/**", "test/cli/**", "test/peers/*.test.ts"],
+          exclude: ["house", "threads", "cli", "daemon/data"]
+            .map((folder) => `test/${folder}/**`)
+            .concat("test/peers/*.test.ts"),
           testTimeout: 60_000,
         },
       },
@@ -19,7 +21,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "threads",
-          include: ["test/threads/**/*.test.ts", "test/cli/**/*.test.ts"],
+          include: ["test/threads/**/*.test.ts", "test/cli/**/*.test.ts", "test/daemon/data/**/*.test.ts"],
           fileParallelism: false,
           testTimeout: 120_000,
           sequence: { groupOrder: 1 },

@@ -1,7 +1,8 @@
 import * as vu from "../../layout/vhost-user.js";
 import { featureBit } from "../../layout/virtio-config.js";
+import { Deadline } from "../../sys/deadline.js";
 import { closeAll, type OwnedFd } from "../../sys/fd.js";
-import { SocketFault, UnixSocket } from "../../sys/unix-socket.js";
+import { type Received, SocketFault, UnixSocket } from "../../sys/unix-socket.js";
 import { checkReply } from "../../vhost-user/check-message.js";
 import { encodeMessage, type Message, MessageReader } from "../../vhost-user/codec.js";
 import { decodeBits, decodeU64, encodeBits } from "../../vhost-user/payloads.js";
@@ -66,9 +67,14 @@ export class BackEnd {
     return decodeBits(this.ask(request));
   }
 
-  /** Asks for a number. */
+  /** Asks for a number below 2^53. */
   askNumber(request: number): number {
-    return decodeU64(this.ask(request));
+    const answer = this.ask(request);
+    try {
+      return decodeU64(answer);
+    } catch (error) {
+      throw new BackEndLost(`the back end's answer to ${requestName(request)}: ${(error as Error).message}`);
+    }
   }
 
   /**
@@ -79,11 +85,9 @@ export class BackEnd {
   tell(request: number, payload: Uint8Array = NOTHING, fds: readonly OwnedFd[] = []): void {
     this.#send(request, this.#replyAck ? vu.VHOST_USER_NEED_REPLY_MASK : 0, payload, fds);
     if (!this.#replyAck) return;
-    const answer = this.#reply(request, payload).payload;
-    // The size of every acknowledgement is checked.
-    if (decodeU64(answer.subarray(0, ACK_BYTES)) !== 0) {
-      throw new BackEndRefused(`the back end refused ${requestName(request)}`);
-    }
+    // The size of every acknowledgement is checked. An error may be any number, -1 among them: it is not read as one.
+    const answer = this.#reply(request, payload).payload.subarray(0, ACK_BYTES);
+    if (answer.some((byte) => byte !== 0)) throw new BackEndRefused(`the back end refused ${requestName(request)}`);
   }
 
   /** Passes a request of the front end's on; returns the payload of the reply, where there is one with a body. */
@@ -101,7 +105,7 @@ export class BackEnd {
 
   /** Whether the back end is still there; call it when the socket is readable. Throws BackEndLost when it is not. */
   check(): void {
-    const received = this.#socket.receive(this.#piece);
+    const received = this.#receive(this.#piece, 0);
     closeAll(received.fds);
     if (received.kind === "end") throw new BackEndLost("the back end closed the connection");
     if (received.kind === "bytes") throw new BackEndLost("the back end speaks unasked");
@@ -124,11 +128,21 @@ export class BackEnd {
     throw new BackEndLost(`the back end does not take ${requestName(request)}`);
   }
 
+  #receive(target: Uint8Array, timeoutMs: number): Received {
+    try {
+      return this.#socket.receive(target, timeoutMs);
+    } catch (error) {
+      // Whatever was lost of an answer: from here on nobody knows which answer belongs to what.
+      throw new BackEndLost(`the back end's answer: ${(error as Error).message}`);
+    }
+  }
+
   #reply(request: number, payload: Uint8Array): Message<OwnedFd> {
     const name = requestName(request);
+    const deadline = new Deadline(this.#options.timeoutMs);
     for (;;) {
       const target = this.#piece.subarray(0, this.#reader.wantBytes);
-      const received = this.#socket.receive(target, this.#options.timeoutMs);
+      const received = this.#receive(target, deadline.leftMs);
       if (received.kind === "nothing") {
         throw new BackEndLost(`the back end has not answered ${name} within ${this.#options.timeoutMs} ms`);
       }

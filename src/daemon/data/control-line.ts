@@ -18,6 +18,7 @@ export class ControlLine {
   readonly #socket: UnixSocket;
   readonly #piece = new Uint8Array(16_384);
   #kept = "";
+  #broken = false;
   readonly #decoder = new TextDecoder();
 
   /** Speaks on a connected Unix socket that this process has inherited. */
@@ -34,6 +35,7 @@ export class ControlLine {
   read(): Command[] | undefined {
     const commands: Command[] = [];
     for (;;) {
+      if (this.#broken) return undefined;
       const received = this.#socket.receive(this.#piece);
       closeAll(received.fds);
       if (received.kind === "end") return undefined;
@@ -77,8 +79,11 @@ export class ControlLine {
   }
 
   #send(document: object): void {
+    if (this.#broken) return;
+    const bytes = new TextEncoder().encode(`${JSON.stringify(document)}\n`);
     try {
-      this.#socket.send(new TextEncoder().encode(`${JSON.stringify(document)}\n`), [], SEND_MS);
+      // Half a line makes nonsense of all that follow.
+      this.#broken = this.#socket.send(bytes, [], SEND_MS) !== bytes.length;
     } catch {
       // The main process is gone: its end of the line says so when it is read.
     }

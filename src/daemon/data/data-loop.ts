@@ -1,29 +1,22 @@
 import { openFdCount } from "../../sys/process.js";
-import { UnixListener } from "../../sys/unix-listener.js";
+import { SocketPathError } from "../../sys/socket-address.js";
 import type { UnixSocket } from "../../sys/unix-socket.js";
 import { DATAPATHS } from "../control-messages.js";
-import { BackEnd, BackEndLost } from "./back-end.js";
+import { BackEndLost } from "./back-end.js";
+import { Connection } from "./connection.js";
 import type { Command, ControlLine } from "./control-line.js";
 import type { DataOptions } from "./data-options.js";
 import type { Datapath } from "./device-events.js";
 import { addTotals, featureReport, iovaMappings, noTotals, queueStats, queueStatus } from "./device-report.js";
-import { FdLoop, type Watch } from "./fd-loop.js";
-import { FrontEnd, FrontEndGone } from "./front-end.js";
+import { FdLoop } from "./fd-loop.js";
+import { FrontEndGone } from "./front-end.js";
+import { FrontListener } from "./front-listener.js";
 import { isPeerTrouble } from "./trouble.js";
-import { VhostDevice } from "./vhost-device.js";
 
 /** Turns of the queues between two looks at the sockets, while there is work. */
 const STEPS_A_TURN = 64;
 /** What poll takes: a wait that something ends. */
 const FOREVER_MS = 0x7fff_ffff;
-
-/** A front end that is connected, with the device behind it. */
-interface Connection {
-  readonly number: number;
-  readonly front: FrontEnd;
-  readonly device: VhostDevice;
-  readonly watches: readonly Watch[];
-}
 
 /**
  * What one data process does: listens, serves one front end at a time, moves its queues, and sleeps in one place.
@@ -34,7 +27,7 @@ export class DataLoop {
   readonly #options: DataOptions;
   readonly #line: ControlLine;
   readonly #loop = new FdLoop();
-  readonly #listener: UnixListener;
+  readonly #listener: FrontListener;
   readonly #messages = new Map<string, { received: number; sent: number }>();
   #connection: Connection | undefined;
   #connections = 0;
@@ -48,7 +41,7 @@ export class DataLoop {
   constructor(options: DataOptions, line: ControlLine) {
     this.#options = options;
     this.#line = line;
-    this.#listener = UnixListener.listen(options.listen);
+    this.#listener = new FrontListener(options.listen, (why) => line.event("PEER_REFUSED", { why }));
     this.#loop.watch(this.#listener.fd, () => this.#accept());
     this.#loop.watch(line.fd, () => this.#readCommands());
     line.event("DEVICE_READY", { listen: options.listen });
@@ -83,6 +76,8 @@ export class DataLoop {
   #accept(): void {
     const socket = this.#listener.accept();
     if (socket === undefined) return;
+    // A front end that comes again has left before: its leaving may not have been read yet.
+    if (this.#connection !== undefined) this.#readLeaving();
     if (this.#connection !== undefined) {
       socket.close();
       this.#line.event("PEER_REFUSED", { why: "another front end is connected" });
@@ -91,23 +86,23 @@ export class DataLoop {
     this.#connect(socket);
   }
 
+  #readLeaving(): void {
+    try {
+      this.#connection?.front.read();
+    } catch (error) {
+      this.#endOver(error);
+    }
+  }
+
   #connect(socket: UnixSocket): void {
     const number = ++this.#connections;
-    const { connect: path, backendTimeoutMs: timeoutMs } = this.#options;
-    let back: BackEnd | undefined;
+    const onMessage = (name: string, way: "received" | "sent") => this.#count(name, way);
+    const parts = { number, loop: this.#loop, options: this.#options, events: this.#events(number), onMessage };
     try {
-      back = BackEnd.connect({ path, timeoutMs, onSent: (name) => this.#count(name, "sent") });
-      const device = new VhostDevice(back, this.#loop, this.#options, this.#events(number));
-      const front = new FrontEnd(socket, device, timeoutMs, (name) => this.#count(name, "received"));
-      const watches = [
-        this.#loop.watch(front.fd, () => front.read()),
-        this.#loop.watch(back.fd, () => device.back.check()),
-      ];
-      this.#connection = { number, front, device, watches };
+      this.#connection = Connection.open(socket, parts);
       this.#line.event("CONNECTED", { connection: number });
     } catch (error) {
-      back?.close();
-      socket.close();
+      if (!isPeerTrouble(error) && !(error instanceof BackEndLost) && !(error instanceof SocketPathError)) throw error;
       this.#line.event("BACKEND_LOST", { connection: number, why: messageOf(error) });
     }
   }
@@ -129,25 +124,19 @@ export class DataLoop {
     } else if (!(error instanceof FrontEndGone) && !isPeerTrouble(error)) {
       throw error;
     }
-    this.#disconnect(messageOf(error));
+    this.#disconnect(messageOf(error), !(error instanceof BackEndLost));
   }
 
-  #disconnect(why: string): void {
+  #disconnect(why: string, hasBackEnd = true): void {
     if (this.#connection === undefined) return;
-    const { number, front, device, watches } = this.#connection;
+    const connection = this.#connection;
+    const { number, device } = connection;
     this.#connection = undefined;
-    for (const watch of watches) watch.stop();
-    try {
-      // What the guest still waits for is returned, as far as the back end has done it.
-      device.stopAll();
-    } catch (error) {
-      if (!(error instanceof BackEndLost) && !isPeerTrouble(error)) throw error;
-    }
+    connection.stop(hasBackEnd);
     this.#totals = addTotals(this.#totals, device.queues);
     this.#switches += device.switches;
     this.#faults += device.faults;
-    front.close();
-    device.close();
+    connection.close();
     this.#line.event("DISCONNECTED", { connection: number, why });
   }
 
@@ -160,21 +149,27 @@ export class DataLoop {
   #readCommands(): void {
     const commands = this.#line.read();
     if (commands === undefined) this.#ended = true;
-    for (const command of commands ?? []) this.#answer(command);
+    let lost: unknown;
+    for (const command of commands ?? []) lost = this.#answer(command) ?? lost;
+    if (lost !== undefined) this.#endOver(lost);
   }
 
-  #answer({ execute, arguments: given, id }: Command): void {
-    const answer = this.#answers[execute];
+  /** Answers a command, whatever becomes of it; returns the error over which the connection then has to end. */
+  #answer({ execute, arguments: given, id }: Command): BackEndLost | undefined {
+    const answer = Object.hasOwn(this.#answers, execute) ? this.#answers[execute] : undefined;
     if (answer === undefined) {
       this.#line.refuse(id, `there is no command ${execute}`, "CommandNotFound");
-      return;
+      return undefined;
     }
     try {
       this.#line.answer(id, answer(given));
     } catch (error) {
-      if (!isPeerTrouble(error) && !(error instanceof CommandError)) throw error;
+      const lost = error instanceof BackEndLost;
+      if (!lost && !isPeerTrouble(error) && !(error instanceof CommandError)) throw error;
       this.#line.refuse(id, messageOf(error), error instanceof CommandError ? error.kind : "GenericError");
+      if (lost) return error;
     }
+    return undefined;
   }
 
   readonly #answers: Readonly<Record<string, (given: Readonly<Record<string, unknown>>) => object>> = {

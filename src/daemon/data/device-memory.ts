@@ -6,7 +6,7 @@ import { assert } from "../../memory/assert.js";
 import type { OwnedFd } from "../../sys/fd.js";
 import { encodeMemRegion, encodeMemTable, type MemRegion } from "../../vhost-user/memory-regions.js";
 import { MessageFault } from "../../vhost-user/message-fault.js";
-import type { BackEnd } from "./back-end.js";
+import { type BackEnd, BackEndLost, BackEndRefused } from "./back-end.js";
 import type { DataOptions } from "./data-options.js";
 import type { GuestTable } from "./guest-table.js";
 import type { ShadowRegion } from "./shadow-region.js";
@@ -28,8 +28,33 @@ export interface DeviceMemory {
   readonly shadowAt: number | undefined;
 }
 
-/** Tells the back end of regions in the place of those it has; throws BackEndRefused, BackEndLost. */
-export function installRegions(back: BackEnd, old: readonly BackRegion[], regions: readonly BackRegion[]): void {
+/** What a back end knows of memory at present. */
+export class BackMemory {
+  #current: DeviceMemory | undefined;
+  /** What it was told of last. */
+  #regions: readonly MemRegion[] = [];
+
+  /** What it has taken; undefined before, and after it refused. */
+  get current(): DeviceMemory | undefined {
+    return this.#current;
+  }
+
+  /** Tells it of other memory, or of none; throws as installRegions(). There is none until it has taken it. */
+  install(back: BackEnd, next: DeviceMemory | undefined): void {
+    this.#current = undefined;
+    if (next === undefined) return;
+    installRegions(back, this.#regions, next.regions);
+    this.#regions = next.regions.map(({ region }) => region);
+    this.#current = next;
+  }
+}
+
+/**
+ * Tells the back end of regions in the place of those it has.
+ *
+ * Throws BackEndRefused when it takes no table, BackEndLost when it stops halfway through a change one by one.
+ */
+function installRegions(back: BackEnd, old: readonly MemRegion[], regions: readonly BackRegion[]): void {
   if (regions.length <= vu.VHOST_MEMORY_BASELINE_NREGIONS) {
     const table = encodeMemTable(regions.map(({ region }) => region));
     back.tell(
@@ -39,8 +64,13 @@ export function installRegions(back: BackEnd, old: readonly BackRegion[], region
     );
     return;
   }
-  for (const { region } of old) back.tell(vu.VHOST_USER_REM_MEM_REG, encodeMemRegion(region));
-  for (const { region, fd } of regions) back.tell(vu.VHOST_USER_ADD_MEM_REG, encodeMemRegion(region), [fd]);
+  try {
+    for (const region of old) back.tell(vu.VHOST_USER_REM_MEM_REG, encodeMemRegion(region));
+    for (const { region, fd } of regions) back.tell(vu.VHOST_USER_ADD_MEM_REG, encodeMemRegion(region), [fd]);
+  } catch (error) {
+    if (error instanceof BackEndRefused) throw new BackEndLost(error.message);
+    throw error;
+  }
 }
 
 /** Guest memory as the front end has it: for a back end that works on the guest's own rings. */

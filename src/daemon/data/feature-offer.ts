@@ -17,6 +17,8 @@ import type { DataOptions } from "./data-options.js";
 /** Queues of a device that does not say how many it has: more than any without MQ. */
 const RINGS_UNSAID = 32;
 const RINGS_MAX = 256;
+/** More slots than any machine uses: each region costs a mapping here. */
+const MEM_SLOTS_MAX = 509;
 const PROTOCOL_FEATURES = featureBit(vu.VHOST_USER_F_PROTOCOL_FEATURES);
 const LOG_ALL = featureBit(VHOST_F_LOG_ALL);
 const LOG_SHMFD = featureBit(vu.VHOST_USER_PROTOCOL_F_LOG_SHMFD);
@@ -75,7 +77,7 @@ export function offerFeatures(back: BackEnd, options: DataOptions): FeatureOffer
     protocolForBackEnd: (accepted) => forBackEnd(accepted),
     backSlots: (to, accepted) =>
       hasFeature(forBackEnd(accepted), SLOTS)
-        ? to.askNumber(vu.VHOST_USER_GET_MAX_MEM_SLOTS)
+        ? Math.min(MEM_SLOTS_MAX, to.askNumber(vu.VHOST_USER_GET_MAX_MEM_SLOTS))
         : vu.VHOST_MEMORY_BASELINE_NREGIONS,
   };
 }

@@ -21,15 +21,13 @@ export class FrontEndGone extends Error {
 export class FrontEnd {
   readonly #socket: UnixSocket;
   readonly #device: VhostDevice;
-  readonly #timeoutMs: number;
   readonly #onReceived: (name: string) => void;
   readonly #reader = new MessageReader<OwnedFd>();
   readonly #piece = new Uint8Array(4096);
 
-  constructor(socket: UnixSocket, device: VhostDevice, timeoutMs: number, onReceived: (name: string) => void) {
+  constructor(socket: UnixSocket, device: VhostDevice, onReceived: (name: string) => void) {
     this.#socket = socket;
     this.#device = device;
-    this.#timeoutMs = timeoutMs;
     this.#onReceived = onReceived;
   }
 
@@ -63,7 +61,8 @@ export class FrontEnd {
   }
 
   #take(message: Message<OwnedFd>): void {
-    this.#onReceived(requestName(message.request));
+    // Numbers without a name are counted together: there are 2^32 of them.
+    this.#onReceived(messageRule(message.request)?.name ?? "unknown");
     const { session } = this.#device;
     try {
       const fault = checkMessage(message, session);
@@ -90,6 +89,7 @@ export class FrontEnd {
   }
 
   #send(bytes: Uint8Array): void {
-    if (this.#socket.send(bytes, [], this.#timeoutMs) !== bytes.length) throw new FrontEndGone("takes no answers");
+    // Nobody waits for a front end to read: a socket holds hundreds of answers, and it asks one question at a time.
+    if (this.#socket.send(bytes) !== bytes.length) throw new FrontEndGone("takes no answers");
   }
 }

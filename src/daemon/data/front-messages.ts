@@ -7,6 +7,7 @@ import { MessageFault } from "../../vhost-user/message-fault.js";
 import {
   decodeBits,
   decodeLog,
+  decodeU64,
   decodeVringAddr,
   decodeVringFile,
   decodeVringState,
@@ -42,7 +43,7 @@ const ANSWERS: ReadonlyMap<number, Answer> = new Map<number, Answer>([
   [vu.VHOST_USER_GET_CONFIG, passOn],
   [vu.VHOST_USER_SET_CONFIG, passOn],
   [vu.VHOST_USER_SET_FEATURES, (device, { payload }) => device.setFeatures(decodeBits(payload))],
-  [vu.VHOST_USER_SET_STATUS, passOn],
+  [vu.VHOST_USER_SET_STATUS, setStatus],
   [vu.VHOST_USER_GET_STATUS, passOn],
   [vu.VHOST_USER_RESET_DEVICE, resetDevice],
   [vu.VHOST_USER_NET_SET_MTU, passOn],
@@ -70,6 +71,16 @@ function passOn({ back }: VhostDevice, { request, payload }: Message<OwnedFd>): 
 
 function resetDevice(device: VhostDevice, message: Message<OwnedFd>): void {
   device.stopAll();
+  for (const { session } of device.queues) {
+    session.enabled = false;
+    session.base = 0;
+  }
+  passOn(device, message);
+}
+
+/** A status of 0 resets the device: the back end then gives up queues, and the relay has to before. */
+function setStatus(device: VhostDevice, message: Message<OwnedFd>): void {
+  if (decodeU64(message.payload) === 0) device.stopAll();
   passOn(device, message);
 }
 
@@ -117,9 +128,12 @@ function setVringKick(device: VhostDevice, message: Message<OwnedFd>): void {
   const { queue, notifier } = queueFile(device, message);
   if (notifier === undefined)
     throw new MessageFault("fd-count", "a queue that is to be polled has no kick to wait for");
-  if (queue.session.running) device.stopQueue(queue);
-  queue.kick?.close();
-  queue.kick = notifier;
+  try {
+    if (queue.session.running) device.stopQueue(queue);
+  } finally {
+    queue.kick?.close();
+    queue.kick = notifier;
+  }
   queue.session.kick = true;
   // Without protocol features a queue is enabled as soon as it starts.
   if (!device.queuesAreEnabledByMessage) queue.session.enabled = true;
@@ -146,7 +160,8 @@ function setVringEnable(device: VhostDevice, { request, payload }: Message<Owned
   const queue = device.queues[index]!;
   queue.session.enabled = num === 1;
   if (!queue.live) return;
-  device.back.pass(request, encodeVringState({ index, num }));
+  // Some back ends know no such message: what is not enabled is then held back by the shadow queue alone.
+  if (device.offer.backHasProtocol) device.back.pass(request, encodeVringState({ index, num }));
   queue.kick?.signal();
 }
 

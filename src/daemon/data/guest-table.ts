@@ -1,7 +1,7 @@
-import { GuestMemory, type GuestRegion } from "../../memory/guest-memory.js";
+import { GuestMemory, type GuestRegion, type Place } from "../../memory/guest-memory.js";
 import { RealMemory } from "../../memory/real-memory.js";
 import type { OwnedFd } from "../../sys/fd.js";
-import { type Mapping, map } from "../../sys/mapping.js";
+import { type Mapping, map, windowsAt } from "../../sys/mapping.js";
 import type { MemRegion } from "../../vhost-user/memory-regions.js";
 
 /** A region of guest memory with its file, which this table owns and has mapped. */
@@ -13,6 +13,25 @@ export interface MappedRegion {
 interface Entry extends MappedRegion {
   readonly mapping: Mapping;
   readonly windows: readonly GuestRegion[];
+  /** Views across the edges between windows. */
+  readonly edges: readonly GuestRegion[];
+}
+
+/** Bytes on each side of an edge that its view shows: more than the largest area of a ring, 512 KiB, needs. */
+const EDGE_BYTES = 0x10_0000;
+
+/** Guest memory in windows, in which an area that lies across the edge of two is found as well. */
+class WindowedMemory extends GuestMemory {
+  readonly #edges: GuestMemory;
+
+  constructor(entries: readonly Entry[]) {
+    super(entries.flatMap(({ windows }) => windows));
+    this.#edges = new GuestMemory(entries.flatMap(({ edges }) => edges));
+  }
+
+  override locate(address: number, bytes: number): Place | undefined {
+    return super.locate(address, bytes) ?? this.#edges.locate(address, bytes);
+  }
 }
 
 /**
@@ -22,7 +41,7 @@ interface Entry extends MappedRegion {
  */
 export class GuestTable {
   #entries: readonly Entry[] = [];
-  #memory = new GuestMemory([]);
+  #memory: GuestMemory = new WindowedMemory([]);
 
   /** The regions, by guest address. */
   get regions(): readonly MappedRegion[] {
@@ -87,7 +106,7 @@ export class GuestTable {
 
   #set(entries: readonly Entry[]): void {
     this.#entries = [...entries].sort((a, b) => a.region.guestPhysAddr - b.region.guestPhysAddr);
-    this.#memory = new GuestMemory(this.#entries.flatMap(({ windows }) => windows));
+    this.#memory = new WindowedMemory(this.#entries);
   }
 }
 
@@ -98,7 +117,17 @@ function mapped(region: MemRegion, fd: OwnedFd): Entry {
     bytes,
     memory: new RealMemory(buffer),
   }));
-  return { region, fd, mapping, windows };
+  return { region, fd, mapping, windows, edges: edgesOf(region, mapping) };
+}
+
+function edgesOf(region: MemRegion, mapping: Mapping): GuestRegion[] {
+  return mapping.windows.slice(1).map(({ offset }) => {
+    const start = offset - EDGE_BYTES;
+    const bytes = Math.min(mapping.bytes - start, 2 * EDGE_BYTES);
+    // The mapping itself is one piece: this is another view of it, and gone with it.
+    const { buffer } = windowsAt(mapping.address + BigInt(start), bytes)[0]!;
+    return { gpa: region.guestPhysAddr + start, bytes, memory: new RealMemory(buffer) };
+  });
 }
 
 function release({ fd, mapping }: Entry): void {

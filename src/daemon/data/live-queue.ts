@@ -1,23 +1,28 @@
 import type { DirtyLog } from "../../dirty/dirty-log.js";
 import type { IovaTree } from "../../iova/iova-tree.js";
 import * as vu from "../../layout/vhost-user.js";
-import { availRingBytes, descTableBytes, usedRingBytes, VRING_USED } from "../../layout/virtio-ring.js";
+import { descTableBytes } from "../../layout/virtio-ring.js";
 import { u16 } from "../../memory/shared-memory.js";
 import { GuestMarks } from "../../relay/guest-marks.js";
 import { buildPath } from "../../relay/paths.js";
 import type { ShadowVirtqueue } from "../../relay/shadow-virtqueue.js";
 import { PeerFault } from "../../ring/peer-fault.js";
 import type { RingState } from "../../ring/ring-state.js";
+import { Deadline, nap } from "../../sys/deadline.js";
 import { EventFdNotifier } from "../../sys/event-fd.js";
 import { COUNTERS } from "../../telemetry/counters.js";
 import type { QueueSetup } from "../../transport/driver-transport.js";
-import { decodeVringState, encodeVringAddr, encodeVringFile, encodeVringState } from "../../vhost-user/payloads.js";
+import { decodeVringState, encodeVringAddr, encodeVringState } from "../../vhost-user/payloads.js";
 import type { RingSession } from "../../vhost-user/session.js";
 import type { BackEnd } from "./back-end.js";
 import type { FdLoop, Watch } from "./fd-loop.js";
+import { guestSetup, guestUsedIdx } from "./guest-ring.js";
 import type { GuestTable } from "./guest-table.js";
+import { tellFile, tellRing } from "./ring-messages.js";
 import type { ShadowRegion } from "./shadow-region.js";
 
+/** Between two looks at a ring of which nobody tells when it moves: the queue is being stopped. */
+const NAP_MS = 1;
 const CHAINS_LEFT = "the back end keeps chains that it fetched";
 
 /** What a queue needs of its device to start. */
@@ -60,6 +65,8 @@ export class LiveQueue {
   #marks: GuestMarks | undefined;
   /** Where in guest memory writes to the used ring are logged. */
   #usedAt = 0;
+  /** By how much the guest's used index was ahead of its available one at the start: 0, or 2^16 less what was lost. */
+  #usedAhead = 0;
   #deviceKick: EventFdNotifier | undefined;
   #deviceCall: EventFdNotifier | undefined;
   #watches: Watch[] = [];
@@ -87,16 +94,22 @@ export class LiveQueue {
 
   /** Asks guest and back end to notify; true when sleeping is safe. Throws PeerFault. */
   arm(): boolean {
-    return this.path?.arm() ?? true;
+    if (this.path === undefined) return true;
+    const safe = this.path.arm();
+    // What the guest offers to a disabled queue stays where it is, and is no reason to be awake.
+    return this.session.enabled ? safe : !this.path.drain();
   }
 
   /** Starts the queue where the session says, with a shadow ring or the guest's own; throws PeerFault, BackEndLost. */
   start(ground: QueueGround): void {
+    const setup = guestSetup(ground.table, this.session);
+    this.#usedAhead = u16(guestUsedIdx(ground.table, setup) - this.session.base);
+    // From the first message on the back end may have started it, whatever becomes of the others.
+    this.live = true;
     if (ground.shadowAt === undefined) this.#startGuestRing(ground);
-    else this.#startShadow(ground, ground.shadowAt);
+    else this.#startShadow(ground, setup, ground.shadowAt);
     const enable = encodeVringState({ index: this.index, num: Number(this.session.enabled) });
     if (ground.canEnable) ground.back.tell(vu.VHOST_USER_SET_VRING_ENABLE, enable);
-    this.live = true;
     // What was kicked or called for while nobody was there.
     this.kick?.signal();
     this.call?.signal();
@@ -105,21 +118,32 @@ export class LiveQueue {
   /**
    * Stops the queue at the back end, returns what it has used, takes back what it never fetched.
    *
-   * Returns where the guest's ring stands, which the session then says too. Throws PeerFault, BackEndLost; what the
-   * back end may have written is then marked.
+   * Returns where the guest's ring stands, which the session then says too. With `handOver`, somebody else takes the
+   * guest's ring over, and nobody may still be at work on it. Throws PeerFault, BackEndLost; what the back end may have
+   * written is then marked.
    */
-  stop(ground: QueueGround): RingState {
+  stop(ground: QueueGround, handOver = false): RingState {
     this.#unwatch();
     this.live = false;
     const answer = ground.back.ask(vu.VHOST_USER_GET_VRING_BASE, encodeVringState({ index: this.index, num: 0 }));
     const base = u16(decodeVringState(answer).num);
+    const deadline = new Deadline(ground.timeoutMs);
     const state =
       this.path === undefined
-        ? { lastAvailIdx: base, usedIdx: base }
-        : this.#takeBack(this.path, base, ground.timeoutMs);
+        ? this.#letFinish(ground.table, base, handOver ? deadline : undefined)
+        : this.#takeBack(this.path, base, deadline);
     this.path = undefined;
     this.session.base = state.lastAvailIdx;
     return state;
+  }
+
+  /** Returns what a back end that is gone has used; what is wrong with the rest no longer matters. */
+  salvage(): void {
+    try {
+      this.path?.drain();
+    } catch (error) {
+      if (!(error instanceof PeerFault)) throw error;
+    }
   }
 
   /** Gives the queue up: whatever its back end may have written is marked, and where it stood is the base. */
@@ -151,7 +175,7 @@ export class LiveQueue {
 
   /** Tells the back end of a new call of the guest's, where it signals that itself. */
   forwardCall(back: BackEnd): void {
-    if (this.live && this.path === undefined) this.#tellFile(back, vu.VHOST_USER_SET_VRING_CALL, this.call);
+    if (this.live && this.path === undefined) tellFile(back, vu.VHOST_USER_SET_VRING_CALL, this.index, this.call);
   }
 
   /** Closes all descriptors; the queue is stopped or abandoned before. */
@@ -161,21 +185,15 @@ export class LiveQueue {
   }
 
   /** The back end works on the guest's ring, with the guest's own notifications. */
-  #startGuestRing({ back, table }: QueueGround): void {
+  #startGuestRing({ back }: QueueGround): void {
     const { num, addr, base } = this.session;
-    this.#guestSetup(table);
-    back.tell(vu.VHOST_USER_SET_VRING_NUM, encodeVringState({ index: this.index, num }));
-    back.tell(vu.VHOST_USER_SET_VRING_BASE, encodeVringState({ index: this.index, num: base }));
-    back.tell(vu.VHOST_USER_SET_VRING_ADDR, encodeVringAddr(addr!));
-    this.#tellFile(back, vu.VHOST_USER_SET_VRING_CALL, this.call);
-    this.#tellFile(back, vu.VHOST_USER_SET_VRING_KICK, this.kick);
+    tellRing(back, { num, base, addr: addr!, call: this.call, kick: this.kick });
   }
 
   /** The back end works on a ring of the relay's. */
-  #startShadow(ground: QueueGround, shadowAt: number): void {
+  #startShadow(ground: QueueGround, setup: QueueSetup, shadowAt: number): void {
     const { back, loop, shadow, shadowNum } = ground;
     const { index } = this;
-    const setup = this.#guestSetup(ground.table);
     const num = Math.max(setup.size, shadowNum);
     const place = shadow.place(index);
     const path = this.#shadowQueue(ground, setup, num);
@@ -187,11 +205,7 @@ export class LiveQueue {
       avail: desc + descTableBytes(num),
       used: shadowAt + place.deviceArea.offset,
     };
-    back.tell(vu.VHOST_USER_SET_VRING_NUM, encodeVringState({ index, num }));
-    back.tell(vu.VHOST_USER_SET_VRING_BASE, encodeVringState({ index, num: 0 }));
-    back.tell(vu.VHOST_USER_SET_VRING_ADDR, encodeVringAddr(addr));
-    this.#tellFile(back, vu.VHOST_USER_SET_VRING_CALL, this.#deviceCall);
-    this.#tellFile(back, vu.VHOST_USER_SET_VRING_KICK, this.#deviceKick);
+    tellRing(back, { num, base: 0, addr, call: this.#deviceCall, kick: this.#deviceKick });
     this.path = path;
     // Nothing is read of an eventfd: what it reports is a reason to look at the rings.
     this.#watches = [this.kick, this.#deviceCall].flatMap((bell) => (bell ? [loop.watch(bell.fd, look, "edge")] : []));
@@ -203,8 +217,7 @@ export class LiveQueue {
     this.#deviceCall ??= EventFdNotifier.create();
     this.#usedAt = this.session.addr!.log ?? setup.used;
     this.#marks = new GuestMarks(log, "all-writable", this.#usedAt, setup.size, this.counters);
-    const usedRing = table.memory.locate(setup.used, usedRingBytes(setup.size))!;
-    const usedIdx = usedRing.memory.observe16(usedRing.offset + VRING_USED.offsets.idx);
+    const usedIdx = guestUsedIdx(table, setup);
     return buildPath({
       path: "svq",
       queue: this.index,
@@ -228,38 +241,16 @@ export class LiveQueue {
     }) as ShadowVirtqueue;
   }
 
-  /** The guest's ring by guest address; throws PeerFault when it is not all there. */
-  #guestSetup(table: GuestTable): QueueSetup {
-    const { num: size, addr, base } = this.session;
-    if (size === 0 || addr === undefined)
-      throw new PeerFault("queue-size", `queue ${this.index} has no size or no areas`);
-    const at = (what: string, address: number, bytes: number) => {
-      const gpa = table.gpaOf(address, bytes);
-      if (gpa !== undefined) return gpa;
-      throw new PeerFault("ring-outside-memory", `${what}: ${bytes} bytes at user address 0x${address.toString(16)}`);
-    };
-    return {
-      size,
-      desc: at("descriptor table", addr.desc, descTableBytes(size)),
-      avail: at("available ring", addr.avail, availRingBytes(size)),
-      used: at("used ring", addr.used, usedRingBytes(size)),
-      lastAvailIdx: base,
-      usedIdx: base,
-      call: 0,
-      alwaysCall: false,
-    };
-  }
-
   /** Waits until the back end has returned what it fetched, then takes the rest back by identity. */
-  #takeBack(path: ShadowVirtqueue, base: number, timeoutMs: number): RingState {
-    const endMs = performance.now() + timeoutMs;
+  #takeBack(path: ShadowVirtqueue, base: number, deadline: Deadline): RingState {
     try {
       // Posted receive buffers never complete: only what was fetched is waited for.
       for (;;) {
         path.drain();
-        if (u16(path.state.shadowAvailIdx - base) === path.inFlight)
-          return path.stop({ lastAvailIdx: base, usedIdx: base });
-        if (performance.now() > endMs) throw new PeerFault("used-idx-overrun", CHAINS_LEFT);
+        const unfetched = u16(path.state.shadowAvailIdx - base);
+        if (unfetched === path.inFlight) return path.stop({ lastAvailIdx: base, usedIdx: base });
+        if (unfetched > path.inFlight) throw new PeerFault("used-idx-overrun", `the back end stops at ${base}`);
+        if (!nap(NAP_MS, deadline)) throw new PeerFault("used-idx-overrun", CHAINS_LEFT);
       }
     } catch (error) {
       this.abandon();
@@ -267,9 +258,14 @@ export class LiveQueue {
     }
   }
 
-  #tellFile(back: BackEnd, request: number, notifier: EventFdNotifier | undefined): void {
-    const fds = notifier === undefined ? [] : [notifier.owned];
-    back.tell(request, encodeVringFile({ index: this.index, hasFd: fds.length === 1 }), fds);
+  /** Waits until a back end that worked on the guest's ring has returned there what it fetched. */
+  #letFinish(table: GuestTable, base: number, deadline: Deadline | undefined): RingState {
+    this.session.base = base;
+    const setup = guestSetup(table, this.session);
+    while (deadline !== undefined && u16(guestUsedIdx(table, setup) - base) !== this.#usedAhead) {
+      if (!nap(NAP_MS, deadline)) throw new PeerFault("used-idx-overrun", CHAINS_LEFT);
+    }
+    return { lastAvailIdx: base, usedIdx: base };
   }
 
   #unwatch(): void {

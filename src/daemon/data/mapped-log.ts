@@ -2,12 +2,14 @@ import { DirtyLog } from "../../dirty/dirty-log.js";
 import { PAGE_BYTES } from "../../memory/address.js";
 import { RealMemory } from "../../memory/real-memory.js";
 import type { OwnedFd } from "../../sys/fd.js";
-import { type Mapping, map, WINDOW_BYTES } from "../../sys/mapping.js";
+import { type Mapping, map } from "../../sys/mapping.js";
 import { MessageFault } from "../../vhost-user/message-fault.js";
 import type { LogArea } from "../../vhost-user/payloads.js";
 
 /** Pages to a byte of the log. */
 const BYTE_PAGES = 8;
+/** Bytes of a log for 2^31 pages: page frames are int32 in the data path. */
+const LOG_BYTES_MAX = 2 ** 31 / BYTE_PAGES;
 
 /** The dirty log that a front end shares: its bits are set here and taken there. */
 export class MappedLog {
@@ -22,9 +24,9 @@ export class MappedLog {
    */
   constructor({ mmapSize, mmapOffset }: LogArea, fd: OwnedFd, check: (bytes: number) => void) {
     try {
-      // Whole 64-bit words, as both sides address them.
-      const bytes = mmapSize - (mmapSize % 8);
-      if (bytes === 0 || bytes > WINDOW_BYTES) throw new MessageFault("log-range", `a log of ${mmapSize} bytes`);
+      // Whole 64-bit words, as both sides address them; what lies behind the last page that is shadowed stays unused.
+      const bytes = Math.min(mmapSize - (mmapSize % 8), LOG_BYTES_MAX);
+      if (bytes === 0) throw new MessageFault("log-range", `a log of ${mmapSize} bytes`);
       check(bytes);
       this.bytes = bytes;
       this.#mapping = map(fd, bytes, mmapOffset, { prot: "read-write" });

@@ -6,19 +6,20 @@ import { PeerFault } from "../../ring/peer-fault.js";
 import type { OwnedFd } from "../../sys/fd.js";
 import { hasFeature } from "../../transport/features.js";
 import type { MemRegion } from "../../vhost-user/memory-regions.js";
-import { MessageFault } from "../../vhost-user/message-fault.js";
 import { encodeBits, encodeLog, encodeVringState, type LogArea, type VringAddr } from "../../vhost-user/payloads.js";
 import { newSession, type Session } from "../../vhost-user/session.js";
-import type { BackEnd } from "./back-end.js";
+import { type BackEnd, BackEndLost, BackEndRefused } from "./back-end.js";
 import type { DataOptions } from "./data-options.js";
 import type { Datapath, DeviceEvents, PathInUse, Pause } from "./device-events.js";
 import { DeviceLog } from "./device-log.js";
-import { type DeviceMemory, installRegions, passthroughMemory, shadowMemory } from "./device-memory.js";
+import { BackMemory, type DeviceMemory, passthroughMemory, shadowMemory } from "./device-memory.js";
 import type { FdLoop } from "./fd-loop.js";
 import { type FeatureOffer, offerFeatures } from "./feature-offer.js";
 import { GuestTable } from "./guest-table.js";
 import { LiveQueue, type QueueGround } from "./live-queue.js";
+import { PathChoice } from "./path-choice.js";
 import { ShadowRegion } from "./shadow-region.js";
+import { isPeerTrouble } from "./trouble.js";
 
 const PAUSES_KEPT = 64;
 
@@ -37,15 +38,14 @@ export class VhostDevice {
   readonly back: BackEnd;
   /** The last times during which the guest's queues stood still, newest last. */
   readonly pauses: Pause[] = [];
-  path: PathInUse;
   switches = 0;
   faults = 0;
   readonly #options: DataOptions;
   readonly #events: DeviceEvents;
   readonly #loop: FdLoop;
   readonly #shadow: ShadowRegion;
-  #wanted: Datapath;
-  #memory: DeviceMemory | undefined;
+  readonly #choice: PathChoice;
+  readonly #memory = new BackMemory();
   readonly #log = new DeviceLog();
 
   /** Asks the back end what it has; throws BackEndLost. The connection is this device's from then on. */
@@ -54,9 +54,8 @@ export class VhostDevice {
     this.#loop = loop;
     this.#options = options;
     this.#events = events;
-    this.#wanted = options.datapath;
-    this.path = this.#wanted === "svq" ? "svq" : "passthrough";
     this.offer = offerFeatures(back, options);
+    this.#choice = new PathChoice(options.datapath, this.offer.backLogs);
     this.session = newSession(this.offer);
     this.#shadow = new ShadowRegion(this.offer.ringCount);
     this.queues = this.session.rings.map((ring, index) => new LiveQueue(index, ring));
@@ -67,9 +66,14 @@ export class VhostDevice {
     return hasFeature(this.session.featuresAcked ?? 0n, VHOST_F_LOG_ALL);
   }
 
+  /** The data path in use. */
+  get path(): PathInUse {
+    return this.#choice.current;
+  }
+
   /** What the back end sees of memory; undefined before there is any. */
   get memory(): DeviceMemory | undefined {
-    return this.#memory;
+    return this.#memory.current;
   }
 
   /** Whether a message enables queues; without protocol features their kick does. */
@@ -99,23 +103,28 @@ export class VhostDevice {
   /** Agrees on protocol features, with the back end too as far as they are its own. */
   setProtocolFeatures(accepted: bigint): void {
     this.session.protocolFeaturesAcked = accepted;
-    this.back.agree(this.offer.protocolForBackEnd(accepted));
+    if (this.offer.backHasProtocol) this.back.agree(this.offer.protocolForBackEnd(accepted));
     // The shadow rings take one of the back end's.
     this.session.memSlots = Math.max(1, this.offer.backSlots(this.back, accepted) - 1);
   }
 
   /** Agrees on features, with the back end too as far as they are its own; starts and ends logging while queues run. */
   setFeatures(accepted: bigint): void {
+    const { back, offer, session } = this;
     const before = this.logging;
-    this.session.featuresAcked = accepted;
-    if (this.session.protocolFeaturesAcked === undefined) this.back.agree(this.offer.protocolForBackEnd(0n));
-    if (!this.session.rings.some(({ running }) => running) || this.#backLogs) {
-      const features = this.offer.forBackEnd(accepted, this.#backLogs);
-      this.back.tell(vu.VHOST_USER_SET_FEATURES, encodeBits(features));
+    session.featuresAcked = accepted;
+    const running = session.rings.some((ring) => ring.running);
+    if (!running && session.protocolFeaturesAcked === undefined && offer.backHasProtocol) {
+      back.agree(offer.protocolForBackEnd(0n));
+    }
+    const backLogs = this.#choice.backCanLog && this.#choice.target(this.logging) === "passthrough";
+    if (!running || backLogs) {
+      back.tell(vu.VHOST_USER_SET_FEATURES, encodeBits(offer.forBackEnd(accepted, backLogs)));
     }
     if (this.logging === before) return;
     this.#events.logging(this.logging);
-    if (this.#wanted === "auto") this.setPath("auto", this.logging ? "logging started" : "logging stopped");
+    this.#takePath(this.logging ? "logging started" : "logging stopped");
+    // Afterwards: what a path that ends still returns is marked as long as anybody logs.
     this.#spreadLog();
   }
 
@@ -140,13 +149,18 @@ export class VhostDevice {
 
   /** Starts a queue that has been kicked for the first time. */
   startQueue(queue: LiveQueue): void {
-    queue.session.running = true;
+    if (this.memory === undefined) this.#install();
+    const { session } = queue;
+    session.running = true;
     queue.broken = undefined;
-    if (this.#memory === undefined) this.#install();
-    this.#guarded(queue, () => {
+    try {
+      // Its size may have changed since its address was checked.
+      this.#log.demandUsedRing(session.addr?.log, session.num);
       queue.start(this.#ground());
-      return true;
-    });
+    } catch (error) {
+      if (!isPeerTrouble(error)) throw error;
+      this.#break(queue, error);
+    }
   }
 
   /** Stops a queue; its session then says where the guest's ring stands. */
@@ -163,32 +177,25 @@ export class VhostDevice {
 
   /** Asks for a data path; returns for how long the queues stood still. Throws MessageFault when it cannot be. */
   setPath(wanted: Datapath, why: string): number {
-    const target = wanted === "auto" ? (this.logging ? "svq" : "passthrough") : wanted;
-    const from = this.path;
-    if (target !== from && this.logging && wanted !== "auto") {
-      throw new MessageFault("wrong-state", "who logs what is written cannot change in the middle of it");
-    }
-    this.#wanted = wanted;
-    if (target === from) return 0;
-    const pauseNs = this.#paused(why, () => {
-      this.path = target;
-      this.#install();
-    });
-    this.switches += 1;
-    this.#events.pathChanged(from, target, why, pauseNs);
-    return pauseNs;
+    this.#choice.ask(wanted, this.logging);
+    return this.#takePath(why);
   }
 
   /** Puts the dirty log elsewhere; throws MappingFault, and MessageFault when it does not cover guest memory. */
   setLog(area: LogArea, fd: OwnedFd): void {
-    if (this.#backLogs) this.back.ask(vu.VHOST_USER_SET_LOG_BASE, encodeLog(area), [fd]);
-    const { end } = this.table.memory;
-    this.#log.replace(area, fd, end, this.session.rings, () => this.#spreadLog());
+    try {
+      if (this.#choice.backCanLog) this.back.ask(vu.VHOST_USER_SET_LOG_BASE, encodeLog(area), [fd]);
+      const { end } = this.table.memory;
+      this.#log.replace(area, fd, end, this.session.rings, () => this.#spreadLog());
+    } finally {
+      fd.close();
+    }
   }
 
-  /** Gives up whatever is there: for a peer that is gone. */
+  /** Returns what the back end has used and gives up the rest: for a peer that is gone. */
   close(): void {
     for (const queue of this.queues) {
+      queue.salvage();
       queue.abandon();
       queue.close();
     }
@@ -198,9 +205,17 @@ export class VhostDevice {
     this.#shadow.close();
   }
 
-  /** Whether the back end logs what it writes, since no shadow queue is meant to be in between. */
-  get #backLogs(): boolean {
-    return this.#wanted === "passthrough" && this.offer.backLogs;
+  /** Goes over to the path to be on; returns for how long the queues stood still. */
+  #takePath(why: string): number {
+    const [from, target] = [this.path, this.#choice.target(this.logging)];
+    if (target === from) return 0;
+    const pauseNs = this.#paused(why, () => {
+      this.#choice.current = target;
+      this.#install();
+    });
+    this.switches += 1;
+    this.#events.pathChanged(from, target, why, pauseNs);
+    return pauseNs;
   }
 
   /** Does something with all live queues stopped; returns how long that took. */
@@ -216,28 +231,36 @@ export class VhostDevice {
 
   /** Stops queues, and starts again those that could be stopped, where they stood. */
   #restart(queues: readonly LiveQueue[], meanwhile: () => void = () => {}): void {
-    for (const queue of queues) this.#guarded(queue, () => queue.stop(this.#ground()) !== undefined);
+    for (const queue of queues) this.#guarded(queue, () => queue.stop(this.#ground(), true) !== undefined);
     try {
       meanwhile();
-    } finally {
-      for (const queue of queues) if (queue.broken === undefined) this.startQueue(queue);
+    } catch (error) {
+      // A queue that ran has nowhere to go on: the guest would wait, and nobody would say for what.
+      if (error instanceof BackEndRefused && queues.length > 0) throw new BackEndLost(error.message);
+      this.#startAgain(queues);
+      throw error;
     }
+    this.#startAgain(queues);
+  }
+
+  #startAgain(queues: readonly LiveQueue[]): void {
+    for (const queue of queues) if (queue.broken === undefined) this.startQueue(queue);
   }
 
   /** Tells the back end what memory there is on the path in use. */
   #install(): void {
-    if (this.table.regions.length === 0) return;
-    const { table } = this;
+    const { table, path } = this;
+    this.#memory.install(this.back, undefined);
+    if (table.regions.length === 0) return;
     const next =
-      this.path === "svq" ? shadowMemory(table, this.#shadow, this.#options.iovaPolicy) : passthroughMemory(table);
-    installRegions(this.back, this.#memory?.regions ?? [], next.regions);
-    this.#memory = next;
+      path === "svq" ? shadowMemory(table, this.#shadow, this.#options.iovaPolicy) : passthroughMemory(table);
+    this.#memory.install(this.back, next);
   }
 
   #ground(): QueueGround {
     const features = this.session.featuresAcked ?? 0n;
-    if (this.#memory === undefined) throw new PeerFault("ring-outside-memory", "there is no guest memory");
-    const { tree, shadowAt } = this.#memory;
+    if (this.memory === undefined) throw new PeerFault("ring-outside-memory", "there is no guest memory");
+    const { tree, shadowAt } = this.memory;
     return {
       back: this.back,
       loop: this.#loop,
@@ -274,7 +297,7 @@ export class VhostDevice {
     }
   }
 
-  #break(queue: LiveQueue, fault: PeerFault): void {
+  #break(queue: LiveQueue, fault: Error): void {
     this.faults += 1;
     queue.broken = fault.message;
     // Marked after the back end has let go of the queue: until then it may write.
