@@ -11,6 +11,7 @@ import { GuestTable } from "../../src/daemon/data/guest-table.js";
 import { VHOST_F_LOG_ALL } from "../../src/layout/vhost.js";
 import * as vu from "../../src/layout/vhost-user.js";
 import {
+  VIRTIO_BLK_S_IOERR,
   VIRTIO_BLK_S_OK,
   VIRTIO_BLK_S_UNSUPP,
   VIRTIO_BLK_SECTOR_BYTES,
@@ -182,17 +183,18 @@ class Session {
   }
 
   #read(): void {
-    for (;;) {
+    for (let ended = false; !ended; ) {
       const target = this.#piece.subarray(0, this.#reader.wantBytes);
       const received = this.#socket.receive(target);
       if (received.kind === "nothing") return;
-      if (received.kind === "end") return this.#device.end(this);
+      if (received.kind === "end") break;
       const { messages, fault } = this.#reader.read(target.subarray(0, received.bytes), received.fds);
+      ended = fault !== undefined;
       for (const message of messages) {
-        if (!this.#take(message)) return this.#device.end(this);
+        ended ||= !this.#take(message);
       }
-      if (fault !== undefined) return this.#device.end(this);
     }
+    this.#device.end(this);
   }
 
   #take(message: Message<OwnedFd>): boolean {
@@ -458,17 +460,26 @@ class Device {
     };
   }
 
+  /** What a request answers, with the status behind it; a request that makes no sense has an error there. */
   #execute(readable: Buffer, room: number): Buffer {
     this.#executed += 1;
-    const answer = Buffer.alloc(room + 1);
+    const answer = Buffer.alloc(Math.max(0, room) + 1);
+    try {
+      answer[answer.length - 1] = this.#carryOut(readable, answer, room);
+    } catch {
+      answer[answer.length - 1] = VIRTIO_BLK_S_IOERR;
+    }
+    return answer;
+  }
+
+  #carryOut(readable: Buffer, answer: Buffer, room: number): number {
     const type = readable.readUInt32LE(0);
     const at = Number(readable.readBigUInt64LE(8)) * VIRTIO_BLK_SECTOR_BYTES;
-    answer[room] = VIRTIO_BLK_S_OK;
     if (type === VIRTIO_BLK_T_IN) this.#disk.copy(answer, 0, at, at + room);
     else if (type === VIRTIO_BLK_T_OUT) readable.copy(this.#disk, at, 16);
     else if (type === VIRTIO_BLK_T_GET_ID) answer.writeUInt32LE(this.#executed, 0);
-    else answer[room] = VIRTIO_BLK_S_UNSUPP;
-    return answer;
+    else return VIRTIO_BLK_S_UNSUPP;
+    return VIRTIO_BLK_S_OK;
   }
 
   #accept(): void {

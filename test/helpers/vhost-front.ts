@@ -20,6 +20,7 @@ import { clearRings } from "../../src/ring/vring-areas.js";
 import { EventFdNotifier } from "../../src/sys/event-fd.js";
 import type { OwnedFd } from "../../src/sys/fd.js";
 import { type Mapping, map } from "../../src/sys/mapping.js";
+import { check, libc } from "../../src/sys/native.js";
 import { createMemfd } from "../../src/sys/memfd.js";
 import { encodeMemRegion, encodeMemTable, type MemRegion } from "../../src/vhost-user/memory-regions.js";
 import {
@@ -128,7 +129,12 @@ export class TestFront {
     const { path, timeoutMs, queues } = this.#options;
     this.queues = Array.from({ length: queues }, (_, queue) => this.#queue(queue));
     this.back = BackEnd.connect({ path, timeoutMs, onSent: () => {} });
-    this.#agree();
+    try {
+      this.#agree();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** Agrees on features again, with these besides. */
@@ -308,11 +314,12 @@ export class TestFront {
   /** Does about `count` requests over all queues with all slots busy; `between` is called after each round. */
   load(count: number, between: (done: number) => void = () => {}): void {
     const before = this.submitted;
-    const endMs = performance.now() + 60_000;
+    let endMs = performance.now() + this.#options.timeoutMs;
     while (this.submitted - before < count) {
       let moved = 0;
       for (const index of this.queues.keys()) moved += this.submit(index) + this.reap(index);
       between(this.submitted - before);
+      if (moved > 0) endMs = performance.now() + this.#options.timeoutMs;
       if (performance.now() > endMs) throw new Error(`after ${this.submitted - before} requests nothing moves`);
       if (moved === 0) this.#sleep();
     }
@@ -335,6 +342,11 @@ export class TestFront {
     queue.free.push(slot);
     this.submitted += 1;
     return place.memory.read32(place.offset + DATA_AT) >>> 0;
+  }
+
+  /** Takes all bytes of a region's file away, as no front end that is in its senses would. */
+  shorten(region: number): void {
+    check("ftruncate", libc.ftruncate(this.table.regions[region]!.fd.fd, 0));
   }
 
   /** Where a guest address is for the front end. */

@@ -3,8 +3,11 @@ import { UnixSocket } from "../../sys/unix-socket.js";
 
 /** The longest line that is taken: more than any command has. */
 const LINE_BYTES_MAX = 1 << 16;
-/** How long the main process may take to read an answer, in milliseconds. */
-const SEND_MS = 2_000;
+/** Bytes that the main process may leave unread, beside what its socket holds; what comes then is dropped, line by line. */
+const UNSENT_BYTES_MAX = 1 << 20;
+/** How long the main process may take to read the last lines, in milliseconds. */
+const LAST_MS = 2_000;
+const NOTHING = new Uint8Array(0);
 
 /** What a line from the main process asks. */
 export interface Command {
@@ -13,12 +16,15 @@ export interface Command {
   readonly id: unknown;
 }
 
-/** The line to the main process: commands in, answers, events and log records out, one JSON document a line. */
+/**
+ * The line to the main process: commands in, answers, events and log records out, one JSON document a line.
+ * Nobody waits for the main process to read: what it does not take at once is kept, up to a bound.
+ */
 export class ControlLine {
   readonly #socket: UnixSocket;
   readonly #piece = new Uint8Array(16_384);
   #kept = "";
-  #broken = false;
+  #unsent: Uint8Array = NOTHING;
   readonly #decoder = new TextDecoder();
 
   /** Speaks on a connected Unix socket that this process has inherited. */
@@ -35,7 +41,6 @@ export class ControlLine {
   read(): Command[] | undefined {
     const commands: Command[] = [];
     for (;;) {
-      if (this.#broken) return undefined;
       const received = this.#socket.receive(this.#piece);
       closeAll(received.fds);
       if (received.kind === "end") return undefined;
@@ -74,19 +79,30 @@ export class ControlLine {
     this.#send({ log: { level, msg, ...fields } });
   }
 
+  /** Sends what is there, as far as it is taken within `timeoutMs`; true when nothing is left. */
+  flush(timeoutMs = 0): boolean {
+    if (this.#unsent.length === 0) return true;
+    try {
+      this.#unsent = this.#unsent.subarray(this.#socket.send(this.#unsent, [], timeoutMs));
+    } catch {
+      // The main process is gone: its end of the line says so when it is read.
+      this.#unsent = NOTHING;
+    }
+    return this.#unsent.length === 0;
+  }
+
+  /** Sends what is left and closes. */
   close(): void {
+    this.flush(LAST_MS);
     this.#socket.close();
   }
 
   #send(document: object): void {
-    if (this.#broken) return;
     const bytes = new TextEncoder().encode(`${JSON.stringify(document)}\n`);
-    try {
-      // Half a line makes nonsense of all that follow.
-      this.#broken = this.#socket.send(bytes, [], SEND_MS) !== bytes.length;
-    } catch {
-      // The main process is gone: its end of the line says so when it is read.
-    }
+    // The main process has time limits of its own for what it asked, and counts on no event.
+    if (this.#unsent.length + bytes.length > UNSENT_BYTES_MAX) return;
+    this.#unsent = this.#unsent.length === 0 ? bytes : Buffer.concat([this.#unsent, bytes]);
+    this.flush();
   }
 }
 

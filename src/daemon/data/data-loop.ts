@@ -15,6 +15,8 @@ import { isPeerTrouble } from "./trouble.js";
 
 /** Turns of the queues between two looks at the sockets, while there is work. */
 const STEPS_A_TURN = 64;
+/** Between two attempts to tell a main process that does not read. */
+const UNREAD_MS = 100;
 /** What poll takes: a wait that something ends. */
 const FOREVER_MS = 0x7fff_ffff;
 
@@ -54,6 +56,7 @@ export class DataLoop {
     } finally {
       this.#disconnect("the relay stops");
       this.#listener.close();
+      this.#line.close();
       this.#loop.close();
     }
   }
@@ -64,7 +67,8 @@ export class DataLoop {
         if (this.#connection?.device.step() === true) continue;
         // Nothing moved: whoever sleeps now has asked all peers to ring, and looked once more.
         const safe = this.#connection?.device.arm() ?? true;
-        this.#loop.turn(safe ? FOREVER_MS : 0);
+        const awake = this.#line.flush() ? FOREVER_MS : UNREAD_MS;
+        this.#loop.turn(safe ? awake : 0);
         return;
       }
       this.#loop.turn(0);
