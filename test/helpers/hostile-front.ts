@@ -1,5 +1,6 @@
 import { openSync } from "node:fs";
 import * as vu from "../../src/layout/vhost-user.js";
+import { gpa } from "../../src/memory/address.js";
 import { EventFdNotifier } from "../../src/sys/event-fd.js";
 import { closeAll, OwnedFd } from "../../src/sys/fd.js";
 import { map } from "../../src/sys/mapping.js";
@@ -7,8 +8,13 @@ import { createMemfd } from "../../src/sys/memfd.js";
 import { SocketFault, UnixSocket } from "../../src/sys/unix-socket.js";
 import { encodeMessage, MessageReader } from "../../src/vhost-user/codec.js";
 import { encodeMemRegion, encodeMemTable } from "../../src/vhost-user/memory-regions.js";
-import { encodeLog, encodeU64, encodeVringAddr, encodeVringFile, encodeVringState } from "../../src/vhost-user/payloads.js";
-import { gpa } from "../../src/memory/address.js";
+import {
+  encodeLog,
+  encodeU64,
+  encodeVringAddr,
+  encodeVringFile,
+  encodeVringState,
+} from "../../src/vhost-user/payloads.js";
 import { seeded } from "../iova/seeded.js";
 
 type Random = (limit: number) => number;
@@ -27,6 +33,8 @@ const RAM_AT = 1 << 20;
 const USER_AT = 0x7000_0000_0000;
 const RINGS = 4;
 const PATIENCE_MS = 20_000;
+/** After that long without an answer, a message that was begun may be what is waited for. */
+const UNASKED_MS = 300;
 const NEED_REPLY = vu.VHOST_USER_NEED_REPLY_MASK;
 
 /** A front end that speaks vhost-user, and now and then something else; the same for the same seed. */
@@ -141,14 +149,19 @@ export class HostileFront {
       script.push(
         say(vu.VHOST_USER_SET_VRING_NUM, encodeVringState({ index, num: 1 << random(10) })),
         say(vu.VHOST_USER_SET_VRING_BASE, encodeVringState({ index, num: random(3) === 0 ? random(65536) : 0 })),
-        say(vu.VHOST_USER_SET_VRING_ADDR, encodeVringAddr({ index, log, desc: at, avail: at + 0x8000, used: at + 0xc000 })),
+        say(
+          vu.VHOST_USER_SET_VRING_ADDR,
+          encodeVringAddr({ index, log, desc: at, avail: at + 0x8000, used: at + 0xc000 }),
+        ),
         say(vu.VHOST_USER_SET_VRING_CALL, encodeVringFile({ index, hasFd: true }), this.#kick.owned),
         say(vu.VHOST_USER_SET_VRING_KICK, encodeVringFile({ index, hasFd: true }), this.#kick.owned),
         say(vu.VHOST_USER_SET_VRING_ENABLE, encodeVringState({ index, num: 1 })),
       );
     }
-    if (random(2) === 0) script.push(say(vu.VHOST_USER_SET_LOG_BASE, encodeLog({ mmapSize: 1 << random(17), mmapOffset: 0 }), this.#log));
-    if (random(2) === 0) script.push(say(vu.VHOST_USER_GET_VRING_BASE, encodeVringState({ index: random(RINGS), num: 0 })));
+    if (random(2) === 0)
+      script.push(say(vu.VHOST_USER_SET_LOG_BASE, encodeLog({ mmapSize: 1 << random(17), mmapOffset: 0 }), this.#log));
+    if (random(2) === 0)
+      script.push(say(vu.VHOST_USER_GET_VRING_BASE, encodeVringState({ index: random(RINGS), num: 0 })));
     if (random(4) === 0) script.push(say(vu.VHOST_USER_RESET_DEVICE), say(vu.VHOST_USER_RESET_OWNER));
     if (random(4) === 0) script.push(say(vu.VHOST_USER_REM_MEM_REG, encodeMemRegion(region)));
     if (random(4) === 0) script.push(say(vu.VHOST_USER_SET_FEATURES, bits(features ^ (1n << BigInt(random(64))))));
@@ -175,7 +188,10 @@ export class HostileFront {
   }
 
   #anything(random: Random): Sent {
-    const payload = Uint8Array.from({ length: [0, 8, 8, 16, 40, 12, 20, random(300)][random(8)]! }, () => random(4) * random(256));
+    const payload = Uint8Array.from(
+      { length: [0, 8, 8, 16, 40, 12, 20, random(300)][random(8)]! },
+      () => random(4) * random(256),
+    );
     const bytes = encodeMessage(random(64), random(2) * NEED_REPLY, payload);
     return { bytes, fds: random(3) === 0 ? this.#someFds(random) : [] };
   }
@@ -195,7 +211,7 @@ export class HostileFront {
         words[at + entry * 4] = address;
         words[at + entry * 4 + 1] = random(20) === 0 ? random(2 ** 31) : 0;
         words[at + entry * 4 + 2] = random(10) === 0 ? random(2 ** 31) : random(5000);
-        words[at + entry * 4 + 3] = (random(8) | 0) | (random(10) === 0 ? random(65_536) << 16 : random(16) << 16);
+        words[at + entry * 4 + 3] = random(8) | 0 | (random(10) === 0 ? random(65_536) << 16 : random(16) << 16);
       }
       const avail = at + 0x8000 / 4;
       const jump = random(4) === 0 ? random(65_536) : random(16);
@@ -225,8 +241,8 @@ function asked(socket: UnixSocket): SequenceEnd {
   const reader = new MessageReader<OwnedFd>();
   const piece = new Uint8Array(4096);
   const endMs = performance.now() + PATIENCE_MS;
-  for (let waitMs = 300; performance.now() < endMs; waitMs = PATIENCE_MS) {
-    const received = socket.receive(piece, waitMs);
+  while (performance.now() < endMs) {
+    const received = socket.receive(piece, UNASKED_MS);
     if (received.kind === "end") return "closed";
     // It waits for the rest of a message: the zeros complete it, and are no message themselves.
     if (received.kind === "nothing" && !send(socket, new Uint8Array(4200), [])) return "closed";

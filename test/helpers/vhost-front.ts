@@ -20,8 +20,8 @@ import { clearRings } from "../../src/ring/vring-areas.js";
 import { EventFdNotifier } from "../../src/sys/event-fd.js";
 import type { OwnedFd } from "../../src/sys/fd.js";
 import { type Mapping, map } from "../../src/sys/mapping.js";
-import { check, libc } from "../../src/sys/native.js";
 import { createMemfd } from "../../src/sys/memfd.js";
+import { check, libc } from "../../src/sys/native.js";
 import { encodeMemRegion, encodeMemTable, type MemRegion } from "../../src/vhost-user/memory-regions.js";
 import {
   decodeVringState,
@@ -306,7 +306,8 @@ export class TestFront {
     for (;;) {
       for (const index of this.queues.keys()) this.reap(index);
       if (this.queues.every(({ busy }) => busy.size === 0)) return;
-      if (performance.now() > endMs) throw new Error(`requests stay out: ${this.queues.map(({ busy }) => busy.size)}`);
+      if (performance.now() > endMs)
+        throw new Error(`requests stay out: ${this.queues.map(({ busy }) => busy.size).join(" ")}`);
       this.#sleep();
     }
   }

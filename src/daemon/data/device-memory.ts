@@ -15,7 +15,7 @@ import type { ShadowRegion } from "./shadow-region.js";
 const LAST_IOVA = 2 ** 47 - 1;
 
 /** A region as the back end is told of it; the file stays its owner's. */
-export interface BackRegion {
+interface BackRegion {
   readonly region: MemRegion;
   readonly fd: OwnedFd;
 }

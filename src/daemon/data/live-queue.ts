@@ -137,15 +137,6 @@ export class LiveQueue {
     return state;
   }
 
-  /** Returns what a back end that is gone has used; what is wrong with the rest no longer matters. */
-  salvage(): void {
-    try {
-      this.path?.drain();
-    } catch (error) {
-      if (!(error instanceof PeerFault)) throw error;
-    }
-  }
-
   /** Gives the queue up: whatever its back end may have written is marked, and where it stood is the base. */
   abandon(): void {
     this.#unwatch();
@@ -178,8 +169,15 @@ export class LiveQueue {
     if (this.live && this.path === undefined) tellFile(back, vu.VHOST_USER_SET_VRING_CALL, this.index, this.call);
   }
 
-  /** Closes all descriptors; the queue is stopped or abandoned before. */
-  close(): void {
+  /** Returns what a back end that is gone has used, abandons the rest, and closes all descriptors. */
+  giveUp(): void {
+    try {
+      this.path?.drain();
+    } catch (error) {
+      // What is wrong with the rest no longer matters.
+      if (!(error instanceof PeerFault)) throw error;
+    }
+    this.abandon();
     for (const notifier of [this.kick, this.call, this.err, this.#deviceKick, this.#deviceCall]) notifier?.close();
     this.kick = this.call = this.err = this.#deviceKick = this.#deviceCall = undefined;
   }

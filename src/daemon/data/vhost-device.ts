@@ -110,8 +110,7 @@ export class VhostDevice {
 
   /** Agrees on features, with the back end too as far as they are its own; starts and ends logging while queues run. */
   setFeatures(accepted: bigint): void {
-    const { back, offer, session } = this;
-    const before = this.logging;
+    const { back, offer, session, logging: before } = this;
     session.featuresAcked = accepted;
     const running = session.rings.some((ring) => ring.running);
     if (!running && session.protocolFeaturesAcked === undefined && offer.backHasProtocol) {
@@ -150,12 +149,11 @@ export class VhostDevice {
   /** Starts a queue that has been kicked for the first time. */
   startQueue(queue: LiveQueue): void {
     if (this.memory === undefined) this.#install();
-    const { session } = queue;
-    session.running = true;
+    queue.session.running = true;
     queue.broken = undefined;
     try {
       // Its size may have changed since its address was checked.
-      this.#log.demandUsedRing(session.addr?.log, session.num);
+      this.#log.demandUsedRing(queue.session.addr?.log, queue.session.num);
       queue.start(this.#ground());
     } catch (error) {
       if (!isPeerTrouble(error)) throw error;
@@ -185,8 +183,7 @@ export class VhostDevice {
   setLog(area: LogArea, fd: OwnedFd): void {
     try {
       if (this.#choice.backCanLog) this.back.ask(vu.VHOST_USER_SET_LOG_BASE, encodeLog(area), [fd]);
-      const { end } = this.table.memory;
-      this.#log.replace(area, fd, end, this.session.rings, () => this.#spreadLog());
+      this.#log.replace(area, fd, this.table.memory.end, this.session.rings, () => this.#spreadLog());
     } finally {
       fd.close();
     }
@@ -194,11 +191,7 @@ export class VhostDevice {
 
   /** Returns what the back end has used and gives up the rest: for a peer that is gone. */
   close(): void {
-    for (const queue of this.queues) {
-      queue.salvage();
-      queue.abandon();
-      queue.close();
-    }
+    for (const queue of this.queues) queue.giveUp();
     this.back.close();
     this.table.clear();
     this.#log.close();
@@ -260,14 +253,12 @@ export class VhostDevice {
   #ground(): QueueGround {
     const features = this.session.featuresAcked ?? 0n;
     if (this.memory === undefined) throw new PeerFault("ring-outside-memory", "there is no guest memory");
-    const { tree, shadowAt } = this.memory;
     return {
+      ...this.memory,
       back: this.back,
       loop: this.#loop,
       table: this.table,
       shadow: this.#shadow,
-      tree,
-      shadowAt,
       shadowNum: this.#options.shadowQueueSize,
       log: this.#dirtyLog(),
       eventIdx: hasFeature(features, VIRTIO_RING_F_EVENT_IDX),

@@ -1,5 +1,6 @@
 /** Requests through a data process: they arrive, once, with their data, on both paths, whatever changes meanwhile. */
 import { expect, test } from "vitest";
+import { BlkFront } from "../../../src/daemon/data/blk-front.js";
 import { type RelayedOptions, withRelayed } from "../../helpers/data-process.js";
 import { type FrontOptions, TestFront } from "../../helpers/vhost-front.js";
 
@@ -48,4 +49,27 @@ test("the areas of a ring may lie across the edge of a window, and buffers beyon
   // The descriptor table of 256 entries begins one page before, its last entries lie behind.
   const front = { ram, num: 256, ringAt: GIB - 0x800, bufferAt: 2 * GIB - 0x8000, indirect: true };
   await loaded({}, front, 1000);
+});
+
+test("the front end that measures reads what it wrote, also after its queue was stopped", async () => {
+  await withRelayed({}, ({ path }) => {
+    const depth = 4;
+    const sizes = { num: 64, depth, requestBytes: 4096, eventIdx: true };
+    const front = new BlkFront({ path, timeoutMs: 10_000, ...sizes });
+    front.start();
+    for (const write of [true, false]) {
+      let left = 100;
+      front.run(
+        (slot) => {
+          if (left-- === 0) return undefined;
+          front.data(slot, 4096).fill(write ? slot + 1 : 0);
+          return { write, sector: slot * 8, bytes: 4096 };
+        },
+        (slot) => expect(front.data(slot, 4096).every((byte) => byte === slot + 1)).toBe(true),
+      );
+      expect(front.stop()).toBe(write ? 100 : 200);
+      front.start();
+    }
+    front.close();
+  });
 });

@@ -1,8 +1,8 @@
 /** A back end that keeps to no rule: it costs the connection or a queue, is named, and the next connection works. */
 import { expect, test } from "vitest";
 import { type DataProcess, withRelayed } from "../../helpers/data-process.js";
-import { TestFront } from "../../helpers/vhost-front.js";
 import type { BackEndDoes, BackEndManners } from "../../helpers/vhost-back-end.js";
+import { TestFront } from "../../helpers/vhost-front.js";
 
 const TIMEOUT_MS = 300;
 
@@ -50,42 +50,58 @@ const NAMES = [
   "SET_VRING_ENABLE",
   "GET_VRING_BASE",
 ];
-const DOES: readonly BackEndDoes[] = ["silence", "wrong-size", "close", "refuse", "garbage", "wrong-request", "with-fds", "huge"];
+const DOES: readonly BackEndDoes[] = [
+  "silence",
+  "wrong-size",
+  "close",
+  "refuse",
+  "garbage",
+  "wrong-request",
+  "with-fds",
+  "huge",
+];
 
-test.each(DOES)("a back end that does %s, at every message, costs its connection at most", { timeout: 240_000 }, async (does) => {
-  const manners = NAMES.map((name): BackEndManners => ({ at: { name, does } }));
-  // Every second connection behaves.
-  const sessions = manners.flatMap((bad) => [bad, {}]);
-  await withRelayed({ backendTimeoutMs: TIMEOUT_MS, sessions: [{}, ...sessions] }, ({ relay, path }) => {
-    expectService(path);
-    const before = fdsOf(relay);
-    for (const name of NAMES) {
-      const error = used(path);
-      // A message without an answer of its own can be answered wrongly by a back end that acknowledges alone.
-      if (does === "close" || (does === "silence" && name.startsWith("GET"))) expect(error, name).toBeDefined();
+test.each(DOES)(
+  "a back end that does %s, at every message, costs its connection at most",
+  { timeout: 240_000 },
+  async (does) => {
+    const manners = NAMES.map((name): BackEndManners => ({ at: { name, does } }));
+    // Every second connection behaves.
+    const sessions = manners.flatMap((bad) => [bad, {}]);
+    await withRelayed({ backendTimeoutMs: TIMEOUT_MS, sessions: [{}, ...sessions] }, ({ relay, path }) => {
       expectService(path);
-    }
-    expect(fdsOf(relay)).toBe(before);
-    expect(relay.ask("query-status")["state"]).toBe("listening");
-    expect(relay.heard("BACKEND_LOST").length + relay.heard("QUEUE_BROKEN").length).toBeGreaterThan(0);
-  });
-});
-
-test.each(["repeats-id", "wild-id", "index-jumps"] as const)("a used ring that lies breaks its queue by name: %s", async (how) => {
-  await withRelayed({ backendTimeoutMs: TIMEOUT_MS, sessions: [{ lies: { after: 9, how } }] }, ({ relay, path }) => {
-    const guest = new TestFront({ path, timeoutMs: 1000 });
-    guest.startAll();
-    expect(() => guest.load(60)).toThrow(/requests stay out|nothing moves/);
-    const { queue, reason } = relay.waitFor("QUEUE_BROKEN");
-    expect({ queue, reason }).toEqual({
-      queue: 0,
-      reason: expect.stringMatching(how === "index-jumps" ? /^used-idx-overrun/ : /^used-i/),
+      const before = fdsOf(relay);
+      for (const name of NAMES) {
+        const error = used(path);
+        // A message without an answer of its own can be answered wrongly by a back end that acknowledges alone.
+        if (does === "close" || (does === "silence" && name.startsWith("GET"))) expect(error, name).toBeDefined();
+        expectService(path);
+      }
+      expect(fdsOf(relay)).toBe(before);
+      expect(relay.ask("query-status")["state"]).toBe("listening");
+      expect(relay.heard("BACKEND_LOST").length + relay.heard("QUEUE_BROKEN").length).toBeGreaterThan(0);
     });
-    expect((relay.ask("query-vq-status")["queues"] as object[])[0]).toMatchObject({ running: true, broken: reason });
-    guest.close();
-    expectService(path);
-  });
-});
+  },
+);
+
+test.each(["repeats-id", "wild-id", "index-jumps"] as const)(
+  "a used ring that lies breaks its queue by name: %s",
+  async (how) => {
+    await withRelayed({ backendTimeoutMs: TIMEOUT_MS, sessions: [{ lies: { after: 9, how } }] }, ({ relay, path }) => {
+      const guest = new TestFront({ path, timeoutMs: 1000 });
+      guest.startAll();
+      expect(() => guest.load(60)).toThrow(/requests stay out|nothing moves/);
+      const { queue, reason } = relay.waitFor("QUEUE_BROKEN");
+      expect({ queue, reason }).toEqual({
+        queue: 0,
+        reason: expect.stringMatching(how === "index-jumps" ? /^used-idx-overrun/ : /^used-i/),
+      });
+      expect((relay.ask("query-vq-status")["queues"] as object[])[0]).toMatchObject({ running: true, broken: reason });
+      guest.close();
+      expectService(path);
+    });
+  },
+);
 
 test("chains that a stopped back end keeps break the queue after a while, with what it may have written marked", async () => {
   const sessions: BackEndManners[] = [{ stops: "keeps", completesAtMost: 3 }];

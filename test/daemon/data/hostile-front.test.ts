@@ -5,7 +5,7 @@ import * as vu from "../../../src/layout/vhost-user.js";
 import { UnixSocket } from "../../../src/sys/unix-socket.js";
 import { encodeMessage } from "../../../src/vhost-user/codec.js";
 import { type DataProcess, withRelayed } from "../../helpers/data-process.js";
-import { HostileFront } from "../../helpers/hostile-front.js";
+import { HostileFront, type SequenceEnd } from "../../helpers/hostile-front.js";
 import { TestFront } from "../../helpers/vhost-front.js";
 
 const SEQUENCES = Number(process.env["HOSTILE_SEQUENCES"] ?? 10_000);
@@ -20,6 +20,15 @@ function expectService(path: string, queues = 1): void {
   guest.close();
 }
 
+/** Runs a sequence; an error names its seed. */
+function ended(front: HostileFront, seed: number): SequenceEnd {
+  try {
+    return front.sequence(seed);
+  } catch (error) {
+    throw new Error(`sequence ${seed}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 /** Descriptors and resident bytes when nobody is connected any more. */
 function resources(relay: DataProcess): { fds: number; rss: number } {
   const endMs = performance.now() + 30_000;
@@ -28,14 +37,16 @@ function resources(relay: DataProcess): { fds: number; rss: number } {
   return { fds: relay.ask("query-stats")["fds"] as number, rss: Number(/VmRSS:\s*(\d+)/.exec(status)![1]) * 1024 };
 }
 
-test(`${SEQUENCES} sequences of messages, right and wrong: each is answered or closed, nothing is left`, { timeout: 900_000 }, async () => {
+test(`${SEQUENCES} sequences of messages, right and wrong: each is answered or closed, nothing is left`, {
+  timeout: 900_000,
+}, async () => {
   await withRelayed({ queues: 4, backendTimeoutMs: 3000 }, ({ relay, path }) => {
     const front = new HostileFront(path);
     const ends = { answered: 0, closed: 0, cut: 0 };
     const warmUp = Math.min(2000, SEQUENCES / 4);
     let before = resources(relay);
     for (let seed = 1; seed <= SEQUENCES; seed++) {
-      ends[front.sequence(seed)] += 1;
+      ends[ended(front, seed)] += 1;
       // What it tells of them is read, as the main process does.
       if (seed % 20 === 0) relay.ask("query-status");
       if (seed % 500 === 0) expectService(path, 4);
@@ -162,7 +173,13 @@ test("a front end that goes while requests are in flight costs nothing", async (
 
 test("memory whose file became shorter ends the process by SIGBUS: what isolation is for", async () => {
   await withRelayed({}, async ({ relay, path }) => {
-    const guest = new TestFront({ path, ram: [{ at: 0, bytes: 1 << 20, sealed: false }, { at: 2 ** 32, bytes: 8 << 20 }] });
+    const guest = new TestFront({
+      path,
+      ram: [
+        { at: 0, bytes: 1 << 20, sealed: false },
+        { at: 2 ** 32, bytes: 8 << 20 },
+      ],
+    });
     guest.startAll().load(10);
     guest.shorten(0);
     guest.queues[0]!.kick.signal();
