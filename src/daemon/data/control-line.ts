@@ -3,7 +3,7 @@ import { UnixSocket } from "../../sys/unix-socket.js";
 
 /** The longest line that is taken: more than any command has. */
 const LINE_BYTES_MAX = 1 << 16;
-/** Bytes that the main process may leave unread, beside what its socket holds; what comes then is dropped, line by line. */
+/** Bytes that the main process may leave unread, beside what its socket holds; lines beyond are dropped. */
 const UNSENT_BYTES_MAX = 1 << 20;
 /** How long the main process may take to read the last lines, in milliseconds. */
 const LAST_MS = 2_000;

@@ -103,7 +103,7 @@ test.each(["repeats-id", "wild-id", "index-jumps"] as const)(
   },
 );
 
-test("chains that a stopped back end keeps break the queue after a while, with what it may have written marked", async () => {
+test("chains that a stopped back end keeps break the queue; what it may have written is marked", async () => {
   const sessions: BackEndManners[] = [{ stops: "keeps", completesAtMost: 3 }];
   await withRelayed({ backendTimeoutMs: TIMEOUT_MS, sessions }, ({ relay, path }) => {
     const guest = new TestFront({ path });

@@ -1,7 +1,8 @@
-/** What changes under a running queue: path, memory, log, calls, features; nothing is lost and nothing is done twice. */
+/** What changes under a running queue: path, memory, log, calls, features; nothing is lost, nothing done twice. */
 import { expect, test } from "vitest";
 import { VHOST_F_LOG_ALL } from "../../../src/layout/vhost.js";
 import { featureBit } from "../../../src/layout/virtio-config.js";
+import { Deadline, nap } from "../../../src/sys/deadline.js";
 import { type DataProcess, type RelayedOptions, type Told, withRelayed } from "../../helpers/data-process.js";
 import { type FrontOptions, ramOf, TestFront } from "../../helpers/vhost-front.js";
 
@@ -287,7 +288,7 @@ test.each(["svq", "passthrough"] as const)("an idle data process does not wake u
     guest.load(50);
     const waits = () => process.ask("query-stats")["syscalls"] as number;
     const before = waits();
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+    nap(1000, new Deadline(1000));
     // One command, one wait.
     expect(waits() - before).toBeLessThanOrEqual(2);
   });
