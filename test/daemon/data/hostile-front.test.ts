@@ -172,6 +172,7 @@ test("a front end that goes while requests are in flight costs nothing", async (
 });
 
 test("memory whose file became shorter ends the process by SIGBUS: what isolation is for", async () => {
+  let signal: string | null = null;
   await withRelayed({}, async ({ relay, path }) => {
     const guest = new TestFront({
       path,
@@ -183,7 +184,8 @@ test("memory whose file became shorter ends the process by SIGBUS: what isolatio
     guest.startAll().load(10);
     guest.shorten(0);
     guest.queues[0]!.kick.signal();
-    expect((await relay.ended()).signal).toBe("SIGBUS");
+    signal = (await relay.ended()).signal;
     guest.back.close();
-  }).catch((error: Error) => expect(error.message).toMatch(/SIGBUS/));
+  }).catch(() => {});
+  expect(signal).toBe("SIGBUS");
 });
