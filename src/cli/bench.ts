@@ -14,6 +14,7 @@ import { LOG_LEVELS, openLog } from "../report/logging.js";
 import { Progress } from "../report/progress.js";
 import { markdownTable, textTable, wantsColour } from "../report/table.js";
 import { parseDurationNs, parseSizeBytes } from "../report/units.js";
+import { benchReal } from "./bench-real.js";
 import { addSettings, askedBy, checkWritable, jsonFile, noOperands } from "./options.js";
 import { Interruptible } from "./signals.js";
 
@@ -24,6 +25,7 @@ Examples:
   svq bench --quick --json | jq .overhead               for programs
   svq bench --quick --fault drop-mark                   see a gate fail (exit 1)
   svq bench --quick --switch-every 20ms                 change data paths under load
+  svq bench --real --quick                              svq relay in front of a real qemu-storage-daemon
   svq bench --quick --sweep queue_size=16,256 --csv sizes.csv
 `;
 
@@ -38,6 +40,7 @@ export function benchCommand(): Command {
   const command = new Command("bench")
     .description("Write a file through every data path and read it back: overhead against passthrough, with gates.")
     .option("--quick", "under a minute: a prefix of the input, short windows")
+    .option("--real", "measure svq relay in front of a real qemu-storage-daemon instead")
     .option("--paths <list>", "rows, such as passthrough,svq/fused")
     .option("--input <file>", "what is written and read back (default: the Node binary)")
     .option("--input-bytes <size>", "use only so much of it", parseSizeBytes)
@@ -65,7 +68,7 @@ export function benchCommand(): Command {
     .addHelpText("after", EXAMPLES);
   return addSettings(command).action(async () => {
     noOperands(command);
-    process.exitCode = await bench(command);
+    process.exitCode = command.opts()["real"] === true ? await benchReal(command) : await bench(command);
   });
 }
 

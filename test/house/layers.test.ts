@@ -70,7 +70,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   daemon: {
     may: [...BELOW_LAB, "sys"],
-    because: "the only one that talks to other processes: bench and validate run where koffi cannot be loaded",
+    types: ["lab"],
+    because:
+      "the only one that talks to other processes: bench and validate run where koffi cannot be loaded; " +
+      "what bench --real measures has the shape that lab/ makes a document of",
   },
 
   cli: {
