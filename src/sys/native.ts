@@ -76,6 +76,7 @@ export const libc = {
     "int epoll_wait(int, void *, int, int)",
   ),
   close: bind<(fd: number) => number>("int close(int)"),
+  sched_yield: bind<() => number>("int sched_yield()"),
 };
 
 /** The errno of the last call of this thread; to be asked for at once. */

@@ -28,3 +28,8 @@ export function openFdCount(): number {
   // The folder itself is open while it is listed.
   return readdirSync("/proc/self/fd").length - 1;
 }
+
+/** Lets another thread that waits for this core have it; returns at once where there is none. */
+export function yieldCore(): void {
+  libc.sched_yield();
+}

@@ -5,6 +5,7 @@ import { DATAPATHS } from "../control-messages.js";
 import { BackEndLost } from "./back-end.js";
 import { Connection } from "./connection.js";
 import type { Command, ControlLine } from "./control-line.js";
+import { Courtesy } from "./courtesy.js";
 import type { DataOptions } from "./data-options.js";
 import type { Datapath } from "./device-events.js";
 import { addTotals, featureReport, iovaMappings, noTotals, queueStats, queueStatus } from "./device-report.js";
@@ -30,6 +31,7 @@ export class DataLoop {
   readonly #line: ControlLine;
   readonly #loop = new FdLoop();
   readonly #listener: FrontListener;
+  readonly #courtesy = new Courtesy();
   readonly #messages = new Map<string, { received: number; sent: number }>();
   #connection: Connection | undefined;
   #connections = 0;
@@ -62,9 +64,17 @@ export class DataLoop {
   }
 
   #turn(): void {
+    let moved = false;
     try {
       for (let step = 0; step < STEPS_A_TURN; step++) {
-        if (this.#connection?.device.step() === true) continue;
+        if (this.#connection?.device.step() === true) {
+          moved = true;
+          continue;
+        }
+        if (moved && this.#courtesy.giveWay()) {
+          moved = false;
+          continue;
+        }
         // Nothing moved: whoever sleeps now has asked all peers to ring, and looked once more.
         const safe = this.#connection?.device.arm() ?? true;
         const awake = this.#line.flush() ? FOREVER_MS : UNREAD_MS;
@@ -221,7 +231,7 @@ export class DataLoop {
       ...totals,
       switches: this.#switches + (device?.switches ?? 0),
       faults: this.#faults + (device?.faults ?? 0),
-      syscalls: this.#loop.waits + totals.kicks + totals.calls,
+      syscalls: this.#loop.waits + this.#courtesy.count + totals.kicks + totals.calls,
       messages: Object.fromEntries(this.#messages),
       pauses: device?.pauses ?? [],
       cpu_ns: (user + system) * 1000,
