@@ -15,7 +15,18 @@ import { Interruptible } from "./signals.js";
 import { VERSION } from "./version.js";
 
 /** What goes with --real; the rest is for the emulated machine. */
-const TAKEN = new Set(["real", "quick", "json", "markdown", "rounds", "seed", "device", "imageFolder", "logLevel"]);
+const TAKEN = new Set([
+  "real",
+  "quick",
+  "json",
+  "markdown",
+  "rounds",
+  "seed",
+  "device",
+  "eventIdx",
+  "imageFolder",
+  "logLevel",
+]);
 const ROUNDS = 15;
 const MEMORY_FOLDER = "/dev/shm";
 
@@ -58,9 +69,16 @@ export async function benchReal(command: Command): Promise<number> {
   }
   code = interruptible.code ?? code;
   if (broke !== undefined && !signal.aborted) process.stderr.write(`svq: ${broke}\n`);
-  const { rounds, depths, seed, imageFolder } = plan;
+  const { rounds, depths, seed, eventIdx, imageFolder } = plan;
   const windows = Object.fromEntries(depths.map(({ depth, windowRequests }) => [depth, windowRequests]));
-  const config = { ...REAL_WORKLOAD, device: bench.node, image_folder: imageFolder, rounds, window_requests: windows };
+  const config = {
+    ...REAL_WORKLOAD,
+    device: bench.node,
+    image_folder: imageFolder,
+    event_idx: eventIdx,
+    rounds,
+    window_requests: windows,
+  };
   const result = realResult(bench.series, {
     ...machineFacts(),
     peers: [{ name: "qemu-storage-daemon", version: program.version }],
@@ -88,6 +106,7 @@ function planOf(command: Command) {
   return {
     nullNode: device === "null",
     imageFolder: (options["imageFolder"] as string | undefined) ?? memoryFolder(),
+    eventIdx: (options["eventIdx"] as boolean | undefined) ?? true,
     rounds: (options["rounds"] as number | undefined) ?? ROUNDS,
     depths: WINDOWS.map(({ depth, requests, quickRequests }) => ({
       depth,

@@ -23,6 +23,16 @@ export function diskBytes({ blocks, numbered }: DiskContent): Uint8Array {
   return new Uint8Array(words.buffer);
 }
 
+/** How blocks are read. */
+export interface ReadsOptions {
+  /** Requests in flight, 1 to 32. */
+  readonly depth: number;
+  readonly eventIdx: boolean;
+  /** What diskBytes() made. */
+  readonly disk: Uint8Array;
+  readonly seed: number;
+}
+
 /** A front end that reads blocks in an order of its seed, and compares every byte of each. */
 export class CheckedReads {
   /** Requests whose data was not what the disk holds. */
@@ -34,15 +44,15 @@ export class CheckedReads {
   readonly #blockOfSlot: Int32Array;
   #random: number;
 
-  /** Connects and starts; `disk` is what diskBytes() made. Throws SocketPathError, BackEndLost. */
-  constructor(path: string, depth: number, disk: Uint8Array, seed: number) {
+  /** Connects and starts; throws SocketPathError, BackEndLost. */
+  constructor(path: string, { depth, eventIdx, disk, seed }: ReadsOptions) {
     this.#front = new BlkFront({
       path,
       timeoutMs: TIMEOUT_MS,
       num: QUEUE_SIZE,
       depth,
       requestBytes: BLOCK_BYTES,
-      eventIdx: false,
+      eventIdx,
     });
     this.#disk = Buffer.from(disk.buffer, disk.byteOffset, disk.byteLength);
     this.#blocks = disk.byteLength / BLOCK_BYTES;

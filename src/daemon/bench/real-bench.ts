@@ -18,6 +18,8 @@ export interface RealBenchOptions {
   readonly nullNode: boolean;
   /** Where the image goes: a folder in memory, so that no disk is part of the figures. */
   readonly imageFolder: string;
+  /** Whether VIRTIO_RING_F_EVENT_IDX is agreed on, as Linux guests do. */
+  readonly eventIdx: boolean;
   readonly rounds: number;
   readonly depths: readonly DepthPlan[];
   /** Nothing is done for so long, to see what an idle relay takes. */
@@ -132,11 +134,12 @@ export class RealBench {
 
   /** All windows of a depth, one of each mode in turn; the first mode of a round is another one each time. */
   async #atDepth(client: QmpClient, ways: readonly Way[], plan: DepthPlan, index: number): Promise<void> {
-    const { rounds, seed, signal, progress, depths } = this.#options;
+    const { rounds, seed, eventIdx, signal, progress, depths } = this.#options;
+    const reads = { depth: plan.depth, eventIdx, disk: this.#disk, seed };
     const fronts: CheckedReads[] = [];
     const windows = ways.map((): RealWindow[] => []);
     try {
-      for (const { path } of ways) fronts.push(new CheckedReads(path, plan.depth, this.#disk, seed));
+      for (const { path } of ways) fronts.push(new CheckedReads(path, reads));
       const before = await Promise.all(ways.map((way) => statsOf(client, way)));
       const warmUp = Math.ceil(plan.windowRequests * WARM_UP_SHARE);
       for (const front of fronts) await front.run(warmUp, signal);
