@@ -64,15 +64,17 @@ export class DataLoop {
   }
 
   #turn(): void {
-    let moved = false;
+    let worked = false;
     try {
       for (let step = 0; step < STEPS_A_TURN; step++) {
-        if (this.#connection?.device.step() === true) {
-          moved = true;
+        const moved = this.#connection?.device.step() === true;
+        this.#courtesy.looked(moved);
+        if (moved) {
+          worked = true;
           continue;
         }
-        if (moved && this.#courtesy.giveWay()) {
-          moved = false;
+        if (worked && this.#courtesy.giveWay()) {
+          worked = false;
           continue;
         }
         // Nothing moved: whoever sleeps now has asked all peers to ring, and looked once more.

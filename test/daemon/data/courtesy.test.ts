@@ -29,3 +29,26 @@ it("Courtesy.giveWay() keeps the core for a while after it was long away, and th
   expect(courtesy.count).toBe(3);
   expect(courtesy.giveWay()).toBe(true);
 });
+
+it("Courtesy.giveWay() gives way ever more rarely while that brings nothing", () => {
+  const courtesy = onClock();
+  const keptBefore = Array.from({ length: 8 }, () => {
+    let kept = 0;
+    while (!courtesy.giveWay()) kept += 1;
+    courtesy.looked(false);
+    courtesy.looked(false);
+    return kept;
+  });
+  expect(keptBefore).toEqual([0, 1, 3, 7, 15, 31, 63, 63]);
+});
+
+it("Courtesy.giveWay() gives way every time again once that brought something", () => {
+  const courtesy = onClock();
+  for (let i = 0; i < 200; i++) if (courtesy.giveWay()) courtesy.looked(false);
+  while (!courtesy.giveWay());
+  courtesy.looked(true);
+  for (let i = 0; i < 10; i++) {
+    expect(courtesy.giveWay()).toBe(true);
+    courtesy.looked(true);
+  }
+});
