@@ -69,7 +69,7 @@ export async function benchReal(command: Command): Promise<number> {
   }
   code = interruptible.code ?? code;
   if (broke !== undefined && !signal.aborted) process.stderr.write(`svq: ${broke}\n`);
-  const { rounds, depths, seed, eventIdx, imageFolder } = plan;
+  const { rounds, depths, windowMsMax, seed, eventIdx, imageFolder } = plan;
   const windows = Object.fromEntries(depths.map(({ depth, windowRequests }) => [depth, windowRequests]));
   const config = {
     ...REAL_WORKLOAD,
@@ -78,6 +78,7 @@ export async function benchReal(command: Command): Promise<number> {
     event_idx: eventIdx,
     rounds,
     window_requests: windows,
+    window_max_ns: windowMsMax * 1e6,
   };
   const result = realResult(bench.series, {
     ...machineFacts(),
@@ -112,6 +113,7 @@ function planOf(command: Command) {
       depth,
       windowRequests: quick ? quickRequests : requests,
     })),
+    windowMsMax: quick ? 300 : 2_000,
     idleMs: quick ? 500 : 3_000,
     seed: (options["seed"] as number | undefined) ?? 1,
   };

@@ -76,7 +76,7 @@ export interface RealRatio {
 }
 
 /** An aim, what was measured, and whether that is enough. */
-export interface RealAim {
+interface RealAim {
   readonly name: string;
   readonly aim: number;
   readonly measured: number;
@@ -84,7 +84,7 @@ export interface RealAim {
 }
 
 /** A program of somebody else's that took part. */
-export interface RealPeer {
+interface RealPeer {
   readonly name: string;
   readonly version: string;
 }

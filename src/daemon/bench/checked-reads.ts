@@ -6,8 +6,10 @@ export const BLOCK_BYTES = 4096;
 /** Entries of the front end's ring: room for 32 requests of three descriptors. */
 const QUEUE_SIZE = 128;
 const TIMEOUT_MS = 5_000;
-/** Requests after which the thread looks after its other duties, signals among them. */
-const CHUNK_REQUESTS = 4096;
+/** Milliseconds after which the thread looks after its other duties, signals among them. */
+const CHUNK_MS = 100;
+/** Requests between two looks at the clock. */
+const LOOK_EVERY = 32;
 const POISON = 0xdead_beef;
 
 /** What is read: a disk in whose blocks each word is the block's number, or one of zeros. */
@@ -66,12 +68,12 @@ export class CheckedReads {
     this.#front.start();
   }
 
-  /** Does `count` reads; returns nanoseconds for each. Ends early, after fewer, when `signal` fires. */
-  async run(count: number, signal: AbortSignal): Promise<{ requests: number; nsPerRequest: number }> {
+  /** Does `count` reads, fewer when they take longer than `msMax` or `signal` fires; returns nanoseconds for each. */
+  async run(count: number, msMax: number, signal: AbortSignal): Promise<{ requests: number; nsPerRequest: number }> {
     let [requests, ms] = [0, 0];
-    while (requests < count && !signal.aborted) {
+    while (requests < count && ms < msMax && !signal.aborted) {
       const start = performance.now();
-      requests += this.#chunk(Math.min(CHUNK_REQUESTS, count - requests));
+      requests += this.#chunk(count - requests, start + Math.min(CHUNK_MS, msMax - ms));
       ms += performance.now() - start;
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -87,11 +89,12 @@ export class CheckedReads {
     }
   }
 
-  #chunk(count: number): number {
-    let left = count;
+  #chunk(count: number, untilMs: number): number {
+    let offered = 0;
     return this.#front.run(
       (slot) => {
-        if (left-- === 0) return undefined;
+        if (offered === count) return undefined;
+        if (++offered % LOOK_EVERY === 0 && performance.now() > untilMs) return undefined;
         const block = this.#nextBlock();
         const { words } = this.#slots[slot]!;
         // What is not written by the read is not what the disk holds.

@@ -22,6 +22,8 @@ export interface RealBenchOptions {
   readonly eventIdx: boolean;
   readonly rounds: number;
   readonly depths: readonly DepthPlan[];
+  /** A window ends after so long, whatever it has done. */
+  readonly windowMsMax: number;
   /** Nothing is done for so long, to see what an idle relay takes. */
   readonly idleMs: number;
   readonly seed: number;
@@ -134,7 +136,7 @@ export class RealBench {
 
   /** All windows of a depth, one of each mode in turn; the first mode of a round is another one each time. */
   async #atDepth(client: QmpClient, ways: readonly Way[], plan: DepthPlan, index: number): Promise<void> {
-    const { rounds, seed, eventIdx, signal, progress, depths } = this.#options;
+    const { rounds, windowMsMax, seed, eventIdx, signal, progress, depths } = this.#options;
     const reads = { depth: plan.depth, eventIdx, disk: this.#disk, seed };
     const fronts: CheckedReads[] = [];
     const windows = ways.map((): RealWindow[] => []);
@@ -142,7 +144,7 @@ export class RealBench {
       for (const { path } of ways) fronts.push(new CheckedReads(path, reads));
       const before = await Promise.all(ways.map((way) => statsOf(client, way)));
       const warmUp = Math.ceil(plan.windowRequests * WARM_UP_SHARE);
-      for (const front of fronts) await front.run(warmUp, signal);
+      for (const front of fronts) await front.run(warmUp, windowMsMax, signal);
       for (let round = 0; round < rounds && !signal.aborted; round++) {
         progress((index + round / rounds) / depths.length, `depth ${plan.depth}`);
         const taken = await this.#round(client, ways, fronts, plan, round);
@@ -171,11 +173,12 @@ export class RealBench {
     { windowRequests }: DepthPlan,
     round: number,
   ): Promise<(RealWindow | undefined)[]> {
+    const { windowMsMax, signal } = this.#options;
     const taken: (RealWindow | undefined)[] = ways.map(() => undefined);
     for (let turn = 0; turn < ways.length; turn++) {
       const i = (round + turn) % ways.length;
       const before = await statsOf(client, ways[i]!);
-      const { requests, nsPerRequest } = await fronts[i]!.run(windowRequests, this.#options.signal);
+      const { requests, nsPerRequest } = await fronts[i]!.run(windowRequests, windowMsMax, signal);
       const after = await statsOf(client, ways[i]!);
       taken[i] = { ns_per_request: nsPerRequest, requests, relay: differenceOf(before, after) };
     }
