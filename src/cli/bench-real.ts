@@ -113,7 +113,7 @@ function planOf(command: Command) {
       depth,
       windowRequests: quick ? quickRequests : requests,
     })),
-    windowMsMax: quick ? 300 : 2_000,
+    windowMsMax: quick ? 300 : 5_000,
     idleMs: quick ? 500 : 3_000,
     seed: (options["seed"] as number | undefined) ?? 1,
   };

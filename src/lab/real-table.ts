@@ -37,9 +37,7 @@ export function realNotes({ aims, failures, noise, ratios }: RealBenchResult): s
   return [
     ...(floors === "" ? [] : [`noise: passthrough against itself ${floors}; load average ${load}`]),
     ...(direct.length === 0 ? [] : [`passthrough against no relay at all, requests/s: ${direct.join(", ")}`]),
-    ...aims.map(
-      ({ name, aim, measured, met }) => `aim ${met ? "met" : "MISSED"}: ${name}: ${short(measured)} (${aim})`,
-    ),
+    ...aims.map(({ name, aim, measured, met }) => `aim ${judged(met)}: ${name}: ${short(measured)} (${aim})`),
     ...failures.map((failure) => `FAILED ${failure}`),
   ];
 }
@@ -68,6 +66,11 @@ function row(mode: RealModeResult, ratios: readonly RealRatio[]): (string | numb
 
 function span([low, high]: readonly [number, number]): string {
   return `${low.toFixed(2)}–${high.toFixed(2)}`;
+}
+
+function judged(met: boolean | null): string {
+  if (met === null) return "not judged, too noisy or too short";
+  return met ? "met" : "MISSED";
 }
 
 function short(value: number): string {

@@ -25,7 +25,7 @@ const CONTEXT: RealContext = {
 };
 
 const ROUNDS = 15;
-const WINDOW_REQUESTS = 10_000;
+const WINDOW_REQUESTS = 34_000;
 
 interface Made {
   /** Nanoseconds of a request in window `i`. */
@@ -100,7 +100,7 @@ describe("realResult()", () => {
   it("fails over data that is wrong, and over a shadow queue that requests went around", () => {
     expect(measured({ passthrough: { wrong: 1 } })).toMatchObject({ verdict: "failed", failures: { length: 2 } });
     expect(measured({ shadow: { through: WINDOW_REQUESTS - 1 } }).failures[0]).toMatch(
-      /^shadow, depth 1: 149985 requests in the shadow queue, and not 150000$/,
+      /^shadow, depth 1: 509985 requests in the shadow queue, and not 510000$/,
     );
     expect(measured({ passthrough: { through: 1 } }).verdict).toBe("failed");
   });
@@ -112,7 +112,9 @@ describe("realResult()", () => {
       relay: { ...window.relay!, cpu_ns: (i < 3 ? 9000 : 1000) * WINDOW_REQUESTS },
     }));
     const [shadow] = realResult([{ ...all[0]!, windows }], CONTEXT).modes;
-    expect(shadow!.relay_cpu_runs.map(({ requests }) => requests)).toEqual([30_000, 30_000, 30_000, 30_000, 30_000]);
+    expect(shadow!.relay_cpu_runs.map(({ requests }) => requests)).toEqual([
+      102_000, 102_000, 102_000, 102_000, 102_000,
+    ]);
     expect(shadow!.relay_cpu_runs.map(({ ns_per_request }) => ns_per_request)).toEqual([9000, 1000, 1000, 1000, 1000]);
     expect(shadow).toMatchObject({ relay_cpu_ns_per_request: 1000, relay_syscalls_per_request: 0.5 });
   });
@@ -120,6 +122,17 @@ describe("realResult()", () => {
   it("sees a relay that takes too much CPU time", () => {
     const { aims } = measured({ shadow: { cpuNs: 3001 } });
     expect(aims.find(({ name }) => name.startsWith("relay CPU"))).toMatchObject({ measured: 3001, met: false });
+  });
+
+  it("does not judge a ratio that is noise, nor CPU time of short runs, and says so", () => {
+    const noisy = measured({ "passthrough-2": { ns: (i) => (i % 2 === 0 ? 8_000 : 13_000) } });
+    expect(noisy.aims[0]!.met).toBe(null);
+    expect(noisy.aims[1]!.met).toBe(true);
+    const short = measured({ shadow: { rounds: 14 } });
+    expect(short.aims.map(({ met }) => met)).toEqual([true, null, true, true]);
+    expect(realNotes(short)).toContain(
+      "aim not judged, too noisy or too short: relay CPU ns a request at depth 32: 2000 (3000)",
+    );
   });
 
   it("makes a document of what is there when a run ended early", () => {
