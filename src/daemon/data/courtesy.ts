@@ -12,8 +12,8 @@ const WASTED_TIMES_MAX = 63;
  *
  * A peer that runs meanwhile finds notifications off, and leaves work that is found without one: that saves its signal,
  * our waking up, and the arming in between. Where that brings nothing, since peers have cores of their own, it is tried
- * ever more rarely. A core that somebody else computes on is kept for a while: sleepers are woken at once there, and who
- * gives way is not.
+ * ever more rarely. A core that somebody else computes on is kept for a while: there, who sleeps is woken at once, and
+ * who gives way is not.
  */
 export class Courtesy {
   /** System calls made to give way. */
