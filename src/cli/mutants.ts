@@ -8,7 +8,7 @@ import { MUTANTS } from "../validate/mutants/mutant-list.js";
 import { type MutantReport, runMutants } from "../validate/mutants/run-mutants.js";
 import { Interruptible } from "./signals.js";
 
-/** Judges every mutant of the relay and of the trackers; the exit code says whether one survived, or the shipping relay did not. */
+/** Judges mutants of the relay and of trackers; the exit code says whether one survived, or what ships did not. */
 export async function judgeMutants(seed: number, json: string | undefined): Promise<number> {
   const interruptible = new Interruptible();
   const bar = new Progress({ label: "mutants", total: 100 });

@@ -19,10 +19,10 @@ const DEVICE_COUNTERS = {
 
 /** Counters of a queue, by their names in query-stats. */
 const QUEUE_COUNTERS = {
-  requests: "Requests returned to the guest",
+  requests: "Requests handed on to the back end",
   bytes: "Bytes of their buffers",
-  kicks: "Kicks of the driver",
-  calls: "Calls to the driver",
+  kicks: "Kicks of the back end; those of the guest are never counted, nor read",
+  calls: "Calls to the guest",
 } as const;
 
 type Values = Readonly<Record<string, unknown>>;
@@ -44,9 +44,7 @@ export class Metrics {
     this.#devices = devices;
     for (const [name, help] of Object.entries(DEVICE_COUNTERS)) this.#counter(name, help);
     for (const [name, help] of Object.entries(QUEUE_COUNTERS)) this.#counter(`queue_${name}`, help, ["queue"]);
-    for (const name of ["requests", "bytes"] as const) this.#counter(name, QUEUE_COUNTERS[name]);
-    this.#counter("kicks", "Kicks from the front end (in) and to the back end (out)", ["direction"]);
-    this.#counter("calls", "Calls from the back end (in) and to the front end (out)", ["direction"]);
+    for (const [name, help] of Object.entries(QUEUE_COUNTERS)) this.#counter(name, help);
     this.#counter("messages", "vhost-user messages by name", ["message", "direction"]);
     this.#counter("cpu_seconds", "CPU time of the data process");
     this.#counter("process_restarts", "Times the data process was started after a crash");
@@ -101,12 +99,8 @@ export class Metrics {
   }
 
   #stats(device: string, stats: Values): void {
-    for (const name of [...Object.keys(DEVICE_COUNTERS), "requests", "bytes"]) {
+    for (const name of [...Object.keys(DEVICE_COUNTERS), ...Object.keys(QUEUE_COUNTERS)]) {
       this.#count(name, { device }, stats[name]);
-    }
-    for (const direction of ["in", "out"]) {
-      this.#count("kicks", { device, direction }, stats[`kicks_${direction}`]);
-      this.#count("calls", { device, direction }, stats[`calls_${direction}`]);
     }
     for (const queue of records(stats["queues"])) {
       for (const name of Object.keys(QUEUE_COUNTERS)) {

@@ -95,10 +95,8 @@ function answers(): Record<string, object> {
     "query-stats": {
       requests: 100 * asked,
       bytes: 4096 * asked,
-      kicks_in: 5,
-      kicks_out: 4,
-      calls_in: 3,
-      calls_out: 2,
+      kicks: 4,
+      calls: 2,
       switches: 1,
       faults: 0,
       dirty_marks: 9,
