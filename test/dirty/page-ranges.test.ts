@@ -24,6 +24,20 @@ function bitmapOf(words: number, pages: readonly number[]): Uint32Array {
   return bitmap;
 }
 
+/** How often joining reads a word of a bitmap. */
+function readsOf(join: PageRanges, bitmap: Uint32Array): number {
+  let reads = 0;
+  const counting = new Proxy(bitmap, {
+    get(target, key) {
+      if (key === "length") return target.length;
+      reads += 1;
+      return Reflect.get(target, key);
+    },
+  });
+  join(counting);
+  return reads;
+}
+
 /** The first single run in 96 pages, with or without a page far off, that is not found as it is. */
 function wrongRun(join: PageRanges): string | undefined {
   for (let first = 0; first < 96; first++) {
@@ -64,6 +78,11 @@ describe("pageRanges()", () => {
   it("finds nothing in nothing, and all in all", () => {
     expect([pageRanges(new Uint32Array(0)), pageRanges(new Uint32Array(5))]).toEqual([[], []]);
     expect(pageRanges(new Uint32Array(5).fill(-1))).toEqual([{ firstPage: 0, pageCount: 160 }]);
+  });
+
+  it("reads a word without a page once, a word with some 32 times", () => {
+    expect(readsOf(pageRanges, bitmapOf(100, []))).toBe(100);
+    expect(readsOf(pageRanges, bitmapOf(100, [40]))).toBe(99 + 32);
   });
 
   const FILE = "dirty/page-ranges.ts";
