@@ -192,6 +192,39 @@ describe("DirtyLog.markRange()", () => {
   });
 });
 
+describe("DirtyLog.markWord()", () => {
+  it("adds pages to one word by one read-modify-write", () => {
+    const { log, memory, marked } = wordBench(PAGES);
+    log.markWord(0, 1 | (1 << 31));
+    log.markWord(3, 0b1001);
+    log.markWord(3, 0b0011);
+    expect(marked()).toEqual([0, 31, 96, 97, 99]);
+    expect(memory.set).toEqual([OFFSET, OFFSET + 12, OFFSET + 12]);
+  });
+
+  it.each([
+    { pages: 96, last: 2 },
+    { pages: 97, last: 3 },
+    { pages: 128, last: 3 },
+    { pages: 1, last: 0 },
+  ])("marks in words 0 to $last of a log of $pages pages, and takes others for a mistake", ({ pages, last }) => {
+    const { log, marked } = wordBench(pages);
+    log.markWord(0, 1);
+    log.markWord(last, 1);
+    const before = marked();
+    expect(before).toEqual([...new Set([0, last * 32])]);
+    for (const word of [-1, last + 1, 2 ** 31, Number.NaN]) {
+      expect(() => log.markWord(word, 1), `${word}`).toThrow("marked pages lie inside the log");
+    }
+    expect(marked()).toEqual(before);
+  });
+});
+
+function wordBench(pages: number): { log: DirtyLog; memory: LogMemory; marked: () => number[] } {
+  const bench = new LogBench(pages * PAGE);
+  return { log: bench.log, memory: bench.memory, marked: () => bench.marked() };
+}
+
 function boundBench(end: number): { log: DirtyLog; marked: () => number[] } {
   const bench = new LogBench(end);
   return { log: bench.log, marked: () => bench.marked() };
@@ -246,6 +279,20 @@ describe("DirtyLog.take()", () => {
     const bitmap = new Uint32Array(2);
     expect(bench.log.take(bitmap)).toBe(64);
     expect([...bitmap]).toEqual([0xffff_ffff, 0xffff_ffff]);
+  });
+
+  it("takes from every block of 16 KiB, at both of its edges, and from a last one in part", () => {
+    const blockPages = 16_384 * 8;
+    const bench = new LogBench((2 * blockPages + 40) * PAGE);
+    const pages = [0, blockPages - 1, blockPages, 2 * blockPages - 1, 2 * blockPages, 2 * blockPages + 39];
+    for (const page of pages) bench.log.markRange(page * PAGE, 1);
+    const bitmap = new Uint32Array(2 * 4096 + 2);
+    expect(bench.log.take(bitmap)).toBe(6);
+    expect(pagesOf(bitmap)).toEqual(pages);
+    expect(bench.marked()).toEqual([]);
+    // A whole block of marks, the most that one look can find.
+    bench.log.markRange(0, 2 * blockPages * PAGE);
+    expect([bench.log.take(bitmap), bench.canariesIntact()]).toEqual([2 * blockPages, true]);
   });
 
   it("exchanges only words that have a mark", () => {
