@@ -32,7 +32,8 @@ it("goes on, at either end, where whoever had that end before left off", () => {
 
 it("takes 64 messages, and refuses the next with nothing sent until one is received", () => {
   const { sender, receiver } = ends();
-  expect(receiver.waiting()).toBe(false);
+  expect([receiver.waiting(), receiver.receive()]).toEqual([false, false]);
+  expect(receiver.message).toEqual({ iova: 0, size: 0, uaddr: 0, perm: 0, type: 0 });
   for (let i = 0; i < 64; i++) expect(sender.send(message(i))).toBe(true);
   expect([sender.send(message(64)), sender.state.sent, receiver.waiting()]).toEqual([false, 64, true]);
   expect([receiver.receive(), receiver.message.iova]).toEqual([true, 0]);

@@ -83,6 +83,26 @@ describe("Iotlb.translate()", () => {
     ]);
   });
 
+  it("finds the last byte of a mapping that it has not looked at before", () => {
+    const hands = new Hands();
+    for (const page of [1, 3]) hands.update(known(page * PAGE, PAGE, { offset: page }));
+    expect([4 * PAGE - 1, 2 * PAGE - 1].map((address) => hands.place(address))).toEqual([
+      `0:${3 + PAGE - 1} of 1`,
+      `0:${1 + PAGE - 1} of 1`,
+    ]);
+  });
+
+  it("keeps its last hit when it finds nothing", () => {
+    const hands = new Hands();
+    for (const page of [1, 2]) hands.update(known(page * PAGE, PAGE));
+    const after = (address: number) => [hands.place(address), hands.iotlb.state.last];
+    expect([2 * PAGE, 0, 3 * PAGE].map(after)).toEqual([
+      ["0:0 of 4096", 1],
+      ["miss", 1],
+      ["miss", 1],
+    ]);
+  });
+
   it("keeps backing and offset of a place apart, up to the last offset", () => {
     const hands = new Hands();
     hands.update(known(0x1000, 0x1000, { backing: 2, offset: 2 ** 31 - 1 }));
@@ -150,6 +170,13 @@ describe("an Iotlb's miss", () => {
     expect([hands.iotlb.entries(), hands.place(0x1001)]).toEqual([[], "miss"]);
     expect([hands.place(0x1000), hands.place(0x1000)]).toEqual(["unmapped", "miss"]);
     expect(hands.sentMisses().map(({ iova }) => iova)).toEqual([0x1000, 0x1001]);
+  });
+
+  it("of no address counts as refused before one was, nor after that was said", () => {
+    expect([0, 1].map((address) => new Hands().place(address))).toEqual(["miss", "miss"]);
+    const hands = new Hands();
+    hands.tell(VHOST_IOTLB_ACCESS_FAIL, 5, 1, 0, 0);
+    expect([5, 1, 0].map((address) => hands.place(address))).toEqual(["unmapped", "miss", "miss"]);
   });
 
   it("of an address that is no integer below 2^53 is none", () => {
