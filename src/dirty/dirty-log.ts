@@ -71,7 +71,8 @@ export class DirtyLog {
 
   /** Marks pages of one word of the log, `bits` of them, by a single read-modify-write. */
   markWord(word: number, bits: number): void {
-    assert(word >= 0 && (word + 1) * WORD_PAGES <= this.pageCount + WORD_PAGES - 1, "marked pages lie inside the log");
+    const last = word * WORD_PAGES + WORD_PAGES - 1 - Math.clz32(bits);
+    assert(word >= 0 && last < this.pageCount, "marked pages lie inside the log");
     this.memory.setBits32(this.offset + word * 4, bits);
   }
 

@@ -218,6 +218,18 @@ describe("DirtyLog.markWord()", () => {
     }
     expect(marked()).toEqual(before);
   });
+
+  it("takes a page of the last word behind the log for a mistake, as markRange() does", () => {
+    const { log, marked } = wordBench(97);
+    for (const bits of [0b10, 0b11, 1 << 31]) {
+      expect(() => log.markWord(3, bits), `${bits}`).toThrow("marked pages lie inside the log");
+    }
+    expect(() => log.markRanges([{ address: 97 * PAGE, bytes: 1 }])).toThrow("marked pages lie inside the log");
+    expect(marked()).toEqual([]);
+    log.markRanges([{ address: 96 * PAGE, bytes: PAGE }]);
+    log.markWord(2, -1);
+    expect(marked()).toEqual([...Array.from({ length: 32 }, (_, i) => 64 + i), 96]);
+  });
 });
 
 function wordBench(pages: number): { log: DirtyLog; memory: LogMemory; marked: () => number[] } {
@@ -301,6 +313,30 @@ describe("DirtyLog.take()", () => {
     log.markRange(99 * PAGE, 1);
     log.take(new Uint32Array(4));
     expect(memory.taken).toEqual([OFFSET + 4, OFFSET + 12]);
+  });
+
+  it("takes from a window of words into a bitmap that begins with it, and leaves the others", () => {
+    const bench = new LogBench(END);
+    for (const page of [0, 31, 32, 63, 64, 95, 99]) bench.log.markRange(page * PAGE, 1);
+    const bitmap = new Uint32Array(2);
+    expect([bench.log.take(bitmap, 1, 3), pagesOf(bitmap)]).toEqual([4, [0, 31, 32, 63]]);
+    expect(bench.marked()).toEqual([0, 31, 99]);
+    expect([bench.log.take(new Uint32Array(0), 2, 2), bench.log.take(new Uint32Array(1), 3)]).toEqual([0, 1]);
+    expect([bench.log.take(new Uint32Array(1), 0, 1), bench.marked()]).toEqual([2, []]);
+  });
+
+  it("takes a window outside of the log, or longer than the bitmap, for a mistake", () => {
+    const { log, marked } = wordBench(PAGES);
+    log.markRange(0, END);
+    for (const [first, end] of [
+      [-1, 1],
+      [0, 5],
+      [4, 5],
+    ] as const) {
+      expect(() => log.take(new Uint32Array(9), first, end), `${first}`).toThrow("taken words lie inside the log");
+    }
+    expect(() => log.take(new Uint32Array(1), 1, 3)).toThrow("the bitmap covers the log");
+    expect(marked().length).toBe(PAGES);
   });
 
   it("wants a bitmap as long as the log, and takes a longer one", () => {
