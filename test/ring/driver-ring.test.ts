@@ -241,6 +241,16 @@ describe("the descriptors of a driver half", () => {
     expect(all).toBeLessThan(8);
   });
 
+  it("are counted along the free list, which shows where it was cut short, and ends where it goes round", () => {
+    const { driver } = new DriverBench(8);
+    const table = driver.parts().tables[0]!;
+    expect(driver.accounting()).toEqual({ size: 8, free: 8, inFlight: 0 });
+    table[2 * 2] = 8;
+    expect(driver.accounting()).toEqual({ size: 8, free: 3, inFlight: 0 });
+    table[2 * 2] = 0;
+    expect(driver.accounting()).toEqual({ size: 8, free: 8, inFlight: 0 });
+  });
+
   it("are asked for by a caller who has counted them (IMPL-05)", () => {
     const bench = new DriverBench(4);
     expect(() => bench.driver.addChain([])).toThrow("caller checked freeCount");
