@@ -299,6 +299,31 @@ describe("a device half that takes over", () => {
   });
 });
 
+describe("the parts of a device half", () => {
+  it("begin armed, with nothing taken and nobody's head", () => {
+    const { state, tables } = new DeviceBench(4).device.parts();
+    expect(state).toEqual({ lastAvailIdx: 0, availIdx: 0, usedIdx: 0, publishedUsedIdx: 0, armed: 1 });
+    expect(tables).toEqual([new Int32Array(4)]);
+  });
+
+  it("are all that another needs to go on: it knows which heads are out", () => {
+    const bench = new DeviceBench(4);
+    bench.describe(0, ...plain(4));
+    bench.heads(0, 2, 1, 2);
+    bench.availIdx = 2;
+    expect(bench.takeAll()).toEqual({ heads: [2, 1], end: "nothing" });
+    const next = new DeviceRing(bench.ring.deviceSide, { eventIdx: false, indirect: true }, () => "unmapped");
+    const [from, to] = [bench.device.parts(), next.parts()];
+    Object.assign(to.state, from.state);
+    expect(from.tables.length).toBe(to.tables.length);
+    for (const [i, table] of from.tables.entries()) to.tables[i]!.set(table as Int32Array);
+    bench.availIdx = 3;
+    expect(() => next.takeAvail()).toThrow("head-outstanding");
+    next.addUsed(2, 0);
+    expect([next.takeAvail(), next.chain.head]).toEqual([true, 2]);
+  });
+});
+
 describe("DeviceRing.arm()", () => {
   it("breaks for a jump of avail.idx as takeAvail() does (S4)", () => {
     const bench = new DeviceBench(4);

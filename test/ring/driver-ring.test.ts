@@ -153,6 +153,18 @@ describe("DriverRing.takeUsed()", () => {
     expect(bench.driver.state).toMatchObject({ freeCount: 8, outstanding: 0, lastUsedIdx: 4 });
   });
 
+  it("takes what it knows of before it looks at used.idx again", () => {
+    const bench = new DriverBench(4);
+    expect(bench.driver.used).toEqual({ id: 0, len: 0 });
+    const heads = [bench.offer(1), bench.offer(1)];
+    bench.use(0, ...heads);
+    bench.usedIdx = 2;
+    expect([bench.driver.takeUsed(), bench.driver.used.id]).toEqual([true, heads[0]]);
+    bench.usedIdx = 50;
+    expect([bench.driver.takeUsed(), bench.driver.used.id]).toEqual([true, heads[1]]);
+    expect(() => bench.driver.takeUsed()).toThrow("used-idx-overrun");
+  });
+
   it("finds an entry too many by its head, as long as there are no more than num", () => {
     const bench = new DriverBench(8);
     const head = bench.offer(1);
