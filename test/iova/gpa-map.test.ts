@@ -219,6 +219,18 @@ describe("GpaMap", () => {
     for (const base of [PAGE, 2 ** 31, -(2 ** 32), 2 ** 53]) expect(() => new GpaMap(base)).toThrow(RangeError);
   });
 
+  it("removes any row: the first, one in the middle, the last, the only one", () => {
+    for (const gone of [0, 1, 2]) {
+      const all = [mapping(3, 2, 9), mapping(8, 1, 4), mapping(20, 5, 30)];
+      const map = mapOf(...all);
+      expect([map.remove(all[gone]!.gpa), map.remove(all[gone]!.gpa)]).toEqual([true, false]);
+      all.splice(gone, 1);
+      expect(picture(map)).toEqual(picture(mapOf(...all)));
+      for (const { gpa } of all) expect(map.remove(gpa)).toBe(true);
+      expect(picture(map)).toEqual(picture(mapOf()));
+    }
+  });
+
   it("keeps the rights of each mapping with it", () => {
     const map = mapOf(mapping(4, 1, 0, VHOST_ACCESS_WO), mapping(0, 1, 1, VHOST_ACCESS_RO), mapping(2, 1, 2));
     expect([...map.entries()].map(({ perm }) => perm)).toEqual([VHOST_ACCESS_RO, VHOST_ACCESS_RW, VHOST_ACCESS_WO]);

@@ -109,6 +109,18 @@ describe("IovaAllocator", () => {
     expect(a.count).toBe(0);
   });
 
+  it("counts what lives", () => {
+    const a = allocator(0, 2 ** 39 - 1);
+    const [x] = [a.allocate(PAGE)!, a.allocate(PAGE)];
+    expect([a.count, a.insert(at(9 * PAGE), PAGE), a.count, a.free(x), a.count]).toEqual([2, true, 3, true, 2]);
+    expect([a.free(x), a.insert(at(9 * PAGE), PAGE), a.count]).toEqual([false, false, 2]);
+  });
+
+  it("throws RangeError for a range that begins below 0, and takes one of a single byte, which has no room", () => {
+    expect(() => allocator(-1, PAGE)).toThrow(RangeError);
+    expect(allocator(PAGE, PAGE).allocate(1)).toBeUndefined();
+  });
+
   it("throws RangeError for a range that ends before it begins", () => {
     expect(() => allocator(PAGE, PAGE - 1)).toThrow(RangeError);
     expect(() => allocator(0, 2 ** 53)).toThrow(RangeError);
