@@ -109,6 +109,32 @@ describe("IovaAllocator", () => {
     expect(a.count).toBe(0);
   });
 
+  it("does not free what lies below its floor", () => {
+    const a = allocator(0, 2 ** 39 - 1);
+    const before = picture(a);
+    for (const address of [-PAGE, -2 * PAGE, -1, Number.NaN]) expect(a.free(at(address)), `${address}`).toBe(false);
+    expect(picture(a)).toEqual(before);
+  });
+
+  it.each([
+    ["first", (leaf: number) => leaf === 1],
+    ["last", (leaf: number) => leaf === 3],
+  ])("is sound while the %s leaf of three empties beside full ones", (_which, empties) => {
+    const a = allocator(0, 2 ** 39 - 1);
+    const leafOf = (page: number) => Math.min(3, Math.ceil((page + 1) / 24));
+    let count = 0;
+    for (let page = 2; page < 72; page += 2) count += Number(a.insert(at(page * PAGE), PAGE));
+    for (let leaf = 1; leaf <= 3; leaf++) {
+      for (let i = 0; i < 4; i++) count += Number(a.insert(at((24 * (leaf - 1) + 5 + 2 * i) * PAGE), PAGE));
+    }
+    for (const { iova } of [...a.entries()]) {
+      if (!empties(leafOf(iova / PAGE))) continue;
+      expect(a.free(iova)).toBe(true);
+      count -= 1;
+      expect(treeFaults(a.inspect(), { count, floorPage: 1, endPage: 2 ** 27 })).toEqual([]);
+    }
+  });
+
   it("counts what lives", () => {
     const a = allocator(0, 2 ** 39 - 1);
     const [x] = [a.allocate(PAGE)!, a.allocate(PAGE)];
