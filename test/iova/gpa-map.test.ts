@@ -219,6 +219,22 @@ describe("GpaMap", () => {
     for (const base of [PAGE, 2 ** 31, -(2 ** 32), 2 ** 53]) expect(() => new GpaMap(base)).toThrow(RangeError);
   });
 
+  it("takes no guest memory below address 0", () => {
+    const map = new GpaMap(BASE);
+    expect([map.add(mapping(-1, 1)), map.add(mapping(-1, 2)), map.size, map.add(mapping(0, 1))]).toEqual([
+      false,
+      false,
+      0,
+      true,
+    ]);
+  });
+
+  it.each([0, 2 ** 32, 3 * 2 ** 32, 2 ** 44])("gives IOVAs above any base: %i", (base) => {
+    const map = new GpaMap(base);
+    const added = { gpa: (5 * PAGE) as Gpa, bytes: PAGE, iova: (base + 7 * PAGE) as Iova, perm: VHOST_ACCESS_RW };
+    expect([map.add(added), map.find(added.gpa), column(map, "delta")[0]]).toEqual([true, added, 2]);
+  });
+
   it("removes any row: the first, one in the middle, the last, the only one", () => {
     for (const gone of [0, 1, 2]) {
       const all = [mapping(3, 2, 9), mapping(8, 1, 4), mapping(20, 5, 30)];
