@@ -135,6 +135,17 @@ describe("IovaAllocator", () => {
     }
   });
 
+  it("finds no room in a node that it no longer uses", () => {
+    const a = allocator(0, 40 * PAGE - 1);
+    for (let page = 1; page <= 20; page++) a.allocate(PAGE);
+    for (let page = 20; page > 2; page--) a.free(at(page * PAGE));
+    expect([a.allocate(30 * PAGE), a.allocate(8 * PAGE), a.allocate(7 * PAGE)]).toEqual([
+      3 * PAGE,
+      undefined,
+      33 * PAGE,
+    ]);
+  });
+
   it("counts what lives", () => {
     const a = allocator(0, 2 ** 39 - 1);
     const [x] = [a.allocate(PAGE)!, a.allocate(PAGE)];
