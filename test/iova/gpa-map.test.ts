@@ -221,7 +221,7 @@ describe("GpaMap", () => {
 
   it("takes no guest memory below address 0", () => {
     const map = new GpaMap(BASE);
-    expect([map.add(mapping(-1, 1)), map.add(mapping(-1, 2)), map.size, map.add(mapping(0, 1))]).toEqual([
+    expect([map.add(mapping(-1, 1, 4)), map.add(mapping(-1, 2, 4)), map.size, map.add(mapping(0, 1))]).toEqual([
       false,
       false,
       0,

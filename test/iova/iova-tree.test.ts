@@ -190,6 +190,7 @@ describe("IovaTree", () => {
     expect(() => tree.mapGuest(gpaOf(0), PAGE, 0)).toThrow(RangeError);
     expect(() => tree.mapHost(RING, PAGE, 8)).toThrow(RangeError);
     expect(() => tree.mapHost({ backing: -1, offset: 0 }, PAGE, VHOST_ACCESS_RW)).toThrow(RangeError);
+    expect(() => tree.mapHost({ backing: 0, offset: -1 }, PAGE, VHOST_ACCESS_RW)).toThrow(RangeError);
     expect(() =>
       tree.mapGuestMany([
         { gpa: gpaOf(0), bytes: PAGE, perm: VHOST_ACCESS_RW },
@@ -197,6 +198,7 @@ describe("IovaTree", () => {
       ]),
     ).toThrow(RangeError);
     expect(tree.size).toBe(0);
+    expect(tree.mapHost({ backing: 0, offset: 0 }, PAGE, VHOST_ACCESS_RW)).toBe(PAGE);
   });
 });
 
