@@ -13,7 +13,7 @@ import {
 import { gpa, iova } from "../../src/memory/address.js";
 import { RealMemory } from "../../src/memory/real-memory.js";
 
-/** A server with the device's ends of its rings in the hands of a test, and a tree of one guest and one host mapping. */
+/** A server with the device's ends of its rings in a test's hands, and a tree of a guest and a host mapping. */
 function bench() {
   const memory = new RealMemory(new ArrayBuffer(2 * IOTLB_RING_BYTES));
   const end = (which: number) => new IotlbRing(memory, which * IOTLB_RING_BYTES);
