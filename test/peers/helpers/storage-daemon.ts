@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { needed } from "./peers.js";
 import type { PeerProcess, PeerScope } from "./scope.js";
 import { askFeatures } from "./vhost-user-probe.js";
@@ -29,6 +29,8 @@ export async function startStorageDaemon(scope: PeerScope, options: StorageDaemo
   const socket = scope.path(`${name}.sock`);
   // Written after the exports are there.
   const ready = scope.path(`${name}.pid`);
+  // One that was killed has left it behind.
+  rmSync(ready, { force: true });
   const process = scope.start(
     name,
     needed("qemu-storage-daemon").path,
