@@ -56,10 +56,20 @@ export class BackEnd {
     return this.#socket.fd;
   }
 
-  /** Sends a request that has a reply; returns its payload, with no descriptors. */
-  ask(request: number, payload: Uint8Array = NOTHING, fds: readonly OwnedFd[] = []): Uint8Array {
+  /**
+   * Sends a request that has a reply; returns its payload, with no descriptors.
+   *
+   * `behind` may post() what the back end is to find right behind the request, before it does anything else.
+   */
+  ask(request: number, payload: Uint8Array = NOTHING, fds: readonly OwnedFd[] = [], behind = () => {}): Uint8Array {
     this.#send(request, 0, payload, fds);
+    behind();
     return this.#reply(request, payload).payload;
+  }
+
+  /** Sends a request that has no reply, without asking for an acknowledgement; the descriptors stay the caller's. */
+  post(request: number, payload: Uint8Array, fds: readonly OwnedFd[]): void {
+    this.#send(request, 0, payload, fds);
   }
 
   /** Asks for a set of feature bits. */

@@ -12,7 +12,7 @@ import { Deadline, nap } from "../../sys/deadline.js";
 import { EventFdNotifier } from "../../sys/event-fd.js";
 import { COUNTERS } from "../../telemetry/counters.js";
 import type { QueueSetup } from "../../transport/driver-transport.js";
-import { decodeVringState, encodeVringAddr, encodeVringState } from "../../vhost-user/payloads.js";
+import { encodeVringAddr, encodeVringState } from "../../vhost-user/payloads.js";
 import type { RingSession } from "../../vhost-user/session.js";
 import type { BackEnd } from "./back-end.js";
 import type { FdLoop, Watch } from "./fd-loop.js";
@@ -20,6 +20,7 @@ import { guestSetup, guestUsedIdx } from "./guest-ring.js";
 import type { GuestTable } from "./guest-table.js";
 import { tellFile, tellRing } from "./ring-messages.js";
 import type { ShadowRegion } from "./shadow-region.js";
+import { askVringBase } from "./vring-base.js";
 
 /** Between two looks at a ring of which nobody tells when it moves: the queue is being stopped. */
 const NAP_MS = 1;
@@ -125,8 +126,7 @@ export class LiveQueue {
   stop(ground: QueueGround, handOver = false): RingState {
     this.#unwatch();
     this.live = false;
-    const answer = ground.back.ask(vu.VHOST_USER_GET_VRING_BASE, encodeVringState({ index: this.index, num: 0 }));
-    const base = u16(decodeVringState(answer).num);
+    const base = askVringBase(ground.back, this.index, this.path === undefined ? this.call : this.#deviceCall);
     const deadline = new Deadline(ground.timeoutMs);
     const state =
       this.path === undefined
