@@ -23,7 +23,7 @@ const CASES = [
   { datapath: "passthrough", eventIdx: true, depth: 1 },
 ] as const;
 
-test.each(CASES)("$datapath: what was written is read back, EVENT_IDX $eventIdx, depth $depth", async (how, ctx) => {
+test.for(CASES)("$datapath: what was written is read back, EVENT_IDX $eventIdx, depth $depth", async (how, ctx) => {
   if (WHY !== undefined) return ctx.skip(WHY);
   const scope = peerScope();
   const image = diskImage(scope, DISK_BYTES);

@@ -1,4 +1,4 @@
-import { BlkFront, type BlkFrontOptions } from "../../../src/daemon/data/blk-front.js";
+import { BlkFront, type BlkFrontOptions, type BlkRequest } from "../../../src/daemon/data/blk-front.js";
 import { patternBytes } from "./disk-images.js";
 
 /** Bytes of a request; places on the disk have this size too. */
@@ -18,9 +18,9 @@ export function blkFront(path: string, options: Partial<BlkFrontOptions> = {}): 
   });
 }
 
-/** What place `place` of the disk holds when `places` were written under a seed. */
-export function placeBytes(content: Buffer, place: number): Buffer {
-  return content.subarray(place * REQUEST_BYTES, (place + 1) * REQUEST_BYTES);
+/** A request that reads place number `place`. */
+export function readRequest(place: number): BlkRequest {
+  return { write: false, sector: SECTORS * place, bytes: REQUEST_BYTES };
 }
 
 /** Writes places 0 to `places` - 1 and returns the content that the disk has to have then. */
@@ -29,8 +29,8 @@ export function writeDisk(front: BlkFront, places: number, seed: number): Buffer
   let next = 0;
   const count = front.run((slot) => {
     if (next === places) return undefined;
-    front.data(slot, REQUEST_BYTES).set(placeBytes(content, next));
-    return { write: true, sector: SECTORS * next++, bytes: REQUEST_BYTES };
+    front.data(slot, REQUEST_BYTES).set(content.subarray(next * REQUEST_BYTES, (next + 1) * REQUEST_BYTES));
+    return { ...readRequest(next++), write: true };
   });
   if (count !== places) throw new Error(`${count} writes of ${places}`);
   return content;
@@ -46,7 +46,7 @@ export function readDisk(front: BlkFront, places: number): Buffer {
       if (next === places) return undefined;
       front.data(slot, REQUEST_BYTES).fill(0xee);
       placeOf[slot] = next;
-      return { write: false, sector: SECTORS * next++, bytes: REQUEST_BYTES };
+      return readRequest(next++);
     },
     (slot) => got.set(front.data(slot, REQUEST_BYTES), placeOf[slot]! * REQUEST_BYTES),
   );

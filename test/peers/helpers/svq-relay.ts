@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { packageRoot } from "../../../src/workers/worker-url.js";
 import type { Evidence } from "./evidence.js";
 import { QmpClient } from "./qmp-client.js";
-import type { Ending, PeerProcess, PeerScope } from "./scope.js";
+import type { PeerProcess, PeerScope } from "./scope.js";
 
 /** What a relay is started for. */
 export interface SvqRelayOptions {
@@ -91,15 +91,9 @@ export class SvqRelay {
     return (await this.control.execute<{ pause_ns: number }>("set-datapath", { device, datapath })).pause_ns;
   }
 
-  /** How often the front end, or whoever is named, was told or asked something; 0 when never. */
-  async messages(way: "received" | "sent", name: string): Promise<number> {
-    return (await this.stats()).messages[name]?.[way] ?? 0;
-  }
-
-  /** Ends it by SIGTERM; says whether all its socket files are gone. */
-  async stop(): Promise<Ending & { readonly left: readonly string[] }> {
-    const ending = await this.process.stop(20_000);
-    return { ...ending, left: [...this.sockets, this.controlPath].filter((path) => existsSync(path)) };
+  /** Socket files of its that are there: none, once it has ended in order. */
+  leftFiles(): readonly string[] {
+    return [...this.sockets, this.controlPath].filter((path) => existsSync(path));
   }
 }
 
