@@ -453,6 +453,14 @@ export class ShadowVirtqueue implements DataPath {
     return waiting;
   }
 
+  /** Asks the device to call no more, whatever it returns: for who stops it, and looks for himself. */
+  hush(): void {
+    const { shadow, eventIdx } = this.#parts;
+    // An event that is behind already comes again only after a whole round of indices.
+    if (eventIdx) armCalls(shadow, true, u16(this.state.lastUsedIdx - 1));
+    else suppressCalls(shadow, false);
+  }
+
   #disarm(): void {
     const { guest, shadow, eventIdx, marks } = this.#parts;
     this.state.armed = 0;

@@ -126,6 +126,8 @@ export class LiveQueue {
   stop(ground: QueueGround, handOver = false): RingState {
     this.#unwatch();
     this.live = false;
+    // From here on the relay looks by itself.
+    this.path?.hush();
     const base = askVringBase(ground.back, this.index, this.path === undefined ? this.call : this.#deviceCall);
     const deadline = new Deadline(ground.timeoutMs);
     const state =
