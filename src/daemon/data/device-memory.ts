@@ -2,7 +2,6 @@ import { IovaTree } from "../../iova/iova-tree.js";
 import { VHOST_ACCESS_RW } from "../../layout/vhost.js";
 import * as vu from "../../layout/vhost-user.js";
 import { type Gpa, gpa, iova } from "../../memory/address.js";
-import { assert } from "../../memory/assert.js";
 import type { OwnedFd } from "../../sys/fd.js";
 import { encodeMemRegion, encodeMemTable, type MemRegion } from "../../vhost-user/memory-regions.js";
 import { MessageFault } from "../../vhost-user/message-fault.js";
@@ -13,6 +12,10 @@ import type { ShadowRegion } from "./shadow-region.js";
 
 /** The addresses that a back end is given: every one that x86 and Arm front ends have in use is below. */
 const LAST_IOVA = 2 ** 47 - 1;
+/** Where the shadow rings are for the back end, unless the front end has something there; then so much further on. */
+const SHADOW_AT = 2 ** 46;
+const SHADOW_STEP = 2 ** 40;
+const NO_SHADOW_ROOM = "guest memory leaves no room for shadow rings";
 
 /** A region as the back end is told of it; the file stays its owner's. */
 interface BackRegion {
@@ -73,9 +76,14 @@ function installRegions(back: BackEnd, old: readonly MemRegion[], regions: reado
   }
 }
 
-/** Guest memory as the front end has it: for a back end that works on the guest's own rings. */
-export function passthroughMemory(table: GuestTable): DeviceMemory {
-  const tree = new IovaTree({ first: iova(0), last: iova(LAST_IOVA) }, true);
+/**
+ * Guest memory as the front end has it: for a back end that works on the guest's own rings.
+ *
+ * The shadow rings stay among the regions, and in shadowMemory() the front end's user addresses do: libvhost-user looks
+ * for the rings that it had last in every new table, also those of queues that are stopped, and gives up without them.
+ */
+export function passthroughMemory(table: GuestTable, shadow: ShadowRegion): DeviceMemory {
+  const tree = newTree(true);
   for (const { region } of table.regions) {
     const mapped = tree.mapGuestAt(
       region.guestPhysAddr,
@@ -85,25 +93,45 @@ export function passthroughMemory(table: GuestTable): DeviceMemory {
     );
     if (!mapped) throw noRoom("guest memory", region);
   }
-  return { tree, regions: table.regions, shadowAt: undefined };
+  return { tree, regions: [...table.regions, shadowRegionAt(shadowPlace(table, shadow), shadow)], shadowAt: undefined };
 }
 
 /**
  * Guest memory and shadow rings at addresses of the relay's: what descriptors of a shadow ring refer to.
  *
- * Such an address is guest physical and user address in one for the back end. Throws MessageFault without room.
+ * Throws MessageFault without room.
  */
 export function shadowMemory(table: GuestTable, shadow: ShadowRegion, policy: DataOptions["iovaPolicy"]): DeviceMemory {
-  const tree = new IovaTree({ first: iova(0), last: iova(LAST_IOVA) }, policy === "gpa");
+  const tree = newTree(policy === "gpa");
   const regions = table.regions.map(({ region, fd }) => {
     const at = mapRegion(tree, region, policy);
     if (at === undefined) throw noRoom("guest memory", region);
-    return { region: { ...region, guestPhysAddr: gpa(at), userspaceAddr: at }, fd };
+    return { region: { ...region, guestPhysAddr: gpa(at) }, fd };
   });
-  const shadowAt = tree.mapHost({ backing: 0, offset: 0 }, shadow.bytes, VHOST_ACCESS_RW);
-  assert(shadowAt !== undefined, "there is room for shadow rings below 2^47");
-  const rings = { guestPhysAddr: gpa(shadowAt), memorySize: shadow.bytes, userspaceAddr: shadowAt, mmapOffset: 0 };
-  return { tree, regions: [...regions, { region: rings, fd: shadow.fd }], shadowAt };
+  const shadowAt = shadowPlace(table, shadow);
+  const mapped = tree.mapHostAt({ backing: 0, offset: 0 }, shadow.bytes, iova(shadowAt), VHOST_ACCESS_RW);
+  if (!mapped) throw new MessageFault("region-wraps", NO_SHADOW_ROOM);
+  return { tree, regions: [...regions, shadowRegionAt(shadowAt, shadow)], shadowAt };
+}
+
+function newTree(pageZero: boolean): IovaTree {
+  return new IovaTree({ first: iova(0), last: iova(LAST_IOVA) }, pageZero);
+}
+
+/** The same place for the same memory, whatever path it is for; guest physical and user address in one. */
+function shadowPlace({ regions }: GuestTable, { bytes }: ShadowRegion): number {
+  for (let at = SHADOW_AT; at + bytes - 1 <= LAST_IOVA; at += SHADOW_STEP) {
+    const meets = (start: number, size: number) => start < at + bytes && at < start + size;
+    const taken = regions.some(
+      ({ region }) => meets(region.guestPhysAddr, region.memorySize) || meets(region.userspaceAddr, region.memorySize),
+    );
+    if (!taken) return at;
+  }
+  throw new MessageFault("region-wraps", NO_SHADOW_ROOM);
+}
+
+function shadowRegionAt(at: number, { bytes, fd }: ShadowRegion): BackRegion {
+  return { region: { guestPhysAddr: gpa(at), memorySize: bytes, userspaceAddr: at, mmapOffset: 0 }, fd };
 }
 
 function mapRegion(tree: IovaTree, region: MemRegion, policy: DataOptions["iovaPolicy"]): number | undefined {

@@ -245,8 +245,9 @@ export class VhostDevice {
     const { table, path } = this;
     this.#memory.install(this.back, undefined);
     if (table.regions.length === 0) return;
+    const shadow = this.#shadow;
     const next =
-      path === "svq" ? shadowMemory(table, this.#shadow, this.#options.iovaPolicy) : passthroughMemory(table);
+      path === "svq" ? shadowMemory(table, shadow, this.#options.iovaPolicy) : passthroughMemory(table, shadow);
     this.#memory.install(this.back, next);
   }
 
