@@ -44,20 +44,24 @@ export type GuestResult = Readonly<Record<string, string>>;
 export class QemuGuest {
   readonly process: PeerProcess;
   readonly qmp: QmpClient;
+  /** Where QEMU's test protocol is spoken. */
+  readonly testSocket: string;
 
-  private constructor(process: PeerProcess, qmp: QmpClient) {
+  private constructor(process: PeerProcess, qmp: QmpClient, testSocket: string) {
     this.process = process;
     this.qmp = qmp;
+    this.testSocket = testSocket;
   }
 
   /** Starts QEMU and returns when its monitor answers; the guest may still be in its firmware. */
   static async start(scope: PeerScope, options: GuestOptions): Promise<QemuGuest> {
     const { name = "guest", deadlineMs = 2 * PATIENCE_MS } = options;
     const monitor = scope.path(`${name}.qmp`);
-    const process = scope.start(name, needed("qemu").path, argumentsOf(options, monitor), deadlineMs);
+    const testSocket = scope.path(`${name}.qtest`);
+    const process = scope.start(name, needed("qemu").path, argumentsOf(options, monitor, testSocket), deadlineMs);
     const qmp = await QmpClient.connect(monitor);
     scope.onClose(() => qmp.close());
-    return new QemuGuest(process, qmp);
+    return new QemuGuest(process, qmp, testSocket);
   }
 
   /** All that came over the serial port. */
@@ -97,7 +101,7 @@ export class QemuGuest {
   }
 }
 
-function argumentsOf(options: GuestOptions, monitor: string): string[] {
+function argumentsOf(options: GuestOptions, monitor: string, testSocket: string): string[] {
   const { test, disks = [], share, memoryMib = 256, belowFourGigMib, cpus = 1, incoming, extra = [] } = options;
   const hole = belowFourGigMib === undefined ? "" : `,max-ram-below-4g=${belowFourGigMib}M`;
   return [
@@ -106,6 +110,7 @@ function argumentsOf(options: GuestOptions, monitor: string): string[] {
     // Shared, so that a back end can map it.
     ...["-m", `${memoryMib}M`, "-object", `memory-backend-memfd,id=mem,size=${memoryMib}M,share=on`],
     ...["-qmp", `unix:${monitor},server=on,wait=off`],
+    ...["-qtest", `unix:${testSocket},server=on,wait=off`, "-qtest-log", "none"],
     ...(test === undefined ? [] : kernelArguments(test)),
     ...disks.flatMap(diskArguments),
     ...(share === undefined ? [] : shareArguments(share)),
