@@ -72,20 +72,19 @@ test("a guest goes on after the relay's data process was killed, since QEMU conn
   const scope = peerScope();
   const { image, guest, relay } = await loadedGuest(scope, {}, 1);
   const { pid } = await relay.status();
-  // Stopped, the guest has no request on its way: those are nobody's once the relay is gone.
-  await guest.qmp.execute("stop");
+  // Not while the guest is stopped: QEMU 7.2 does not notice then that it has to connect again.
   process.kill(pid, "SIGKILL");
   const lost = await relay.control.event("DEVICE_PROCESS_LOST", 30_000);
   expect(lost.data).toMatchObject({ signal: "SIGKILL" });
-  await guest.qmp.execute("cont");
-  await relay.control.event("CONNECTED", 60_000);
   await guest.says(newProgress(guest));
   writeStopWord(image);
   const result = await guest.result();
   expect(result).toMatchObject({ ok: "1", bad_words: "0" });
   expect((await relay.status()).pid).not.toBe(pid);
+  // Counted anew since.
   const stats = await relay.stats();
   expect(stats.requests).toBeGreaterThan(0);
+  expect((await relay.status()).connections).toBe(1);
   leaveEvidence({ peers: versionsOf(...PEERS), relay: relayEvidence(stats), figures: result });
 });
 

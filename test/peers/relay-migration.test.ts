@@ -42,8 +42,7 @@ test.for([{ datapath: "svq" }, { datapath: "auto" }] as const)(
   async (how, ctx) => {
     if (WHY !== undefined) return ctx.skip(WHY);
     const scope = peerScope();
-    // A witness splits messages that the relay sends in one breath, which on the guest's own ring matters: see queues
-    // that stop, in src/daemon/README.md.
+    // A witness takes apart what the relay sends in one breath when a queue stops; the guest's own ring minds.
     const migration = await checked(scope, how, how.datapath === "svq");
     const { report, result, stats } = migration;
     const [source, destination] = stats;

@@ -42,7 +42,9 @@ const DWELL_MS = 400;
  * Moves a running guest to a QEMU that was started with `incoming`; returns when the guest runs there.
  *
  * Every page is sent while the guest runs. Otherwise QEMU stops it as soon as the rest fits into the downtime, and what
- * nobody marked is sent then: a migration that needs no log proves nothing about it. Throws with QEMU's reason when it fails, and after `deadlineMs`.
+ * nobody marked is sent then: a migration that needs no log proves nothing about it.
+ *
+ * Throws with QEMU's reason when it fails, and after `deadlineMs`.
  */
 export async function migrate(
   scope: PeerScope,
