@@ -245,9 +245,8 @@ export class VhostDevice {
     const { table, path } = this;
     this.#memory.install(this.back, undefined);
     if (table.regions.length === 0) return;
-    const shadow = this.#shadow;
-    const next =
-      path === "svq" ? shadowMemory(table, shadow, this.#options.iovaPolicy) : passthroughMemory(table, shadow);
+    const [shadow, policy] = [this.#shadow, this.#options.iovaPolicy];
+    const next = path === "svq" ? shadowMemory(table, shadow, policy) : passthroughMemory(table, shadow);
     this.#memory.install(this.back, next);
   }
 
