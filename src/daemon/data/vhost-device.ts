@@ -273,8 +273,8 @@ export class VhostDevice {
   }
 
   #dirtyLog(): DirtyLog | undefined {
-    if (!this.logging || this.#options.fault === "drop-marks") return undefined;
-    return this.#log.dirtyLog;
+    if (!this.logging) return undefined;
+    return this.#options.fault === "drop-marks" ? this.#log.onlyRings(this.session.rings, this.table) : this.#log.all;
   }
 
   /** Does something that a peer can make fail: that queue then stands still, and the others go on. */
