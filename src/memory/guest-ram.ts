@@ -25,8 +25,12 @@ export interface GuestRam {
   readonly pageCount: number;
   /** Stores `payload` at `gpa`, within one block; false, with nothing written, when it does not lie in one. */
   write(gpa: number, payload: Uint8Array): boolean;
-  /** Copies a page to RAM of the same kind and blocks. */
-  copyPage(page: number, target: GuestRam): void;
+  /** Bytes that a page is sent as: all of it, or its stamp. */
+  readonly payloadBytes: number;
+  /** Reads the `payloadBytes` of a page of RAM into `target`, from `at` on. */
+  readPage(page: number, target: Uint8Array, at: number): void;
+  /** Stores the `payloadBytes` of a page, as they were read elsewhere; false where there is no such page. */
+  writePage(page: number, payload: Uint8Array): boolean;
   /** Whether a page differs from that of RAM of the same kind and blocks. */
   pageDiffers(page: number, other: GuestRam): boolean;
   /** Shows all blocks in order, as bytes (of all stamps, where it is sparse): for a digest. */
@@ -44,6 +48,7 @@ export interface DenseBlock extends RamBlock {
 /** RAM with its bytes in shared buffers. */
 export class DenseRam implements GuestRam {
   readonly kind = "dense";
+  readonly payloadBytes = PAGE_BYTES;
   readonly blocks: readonly DenseBlock[];
   readonly endPage: number;
   readonly pageCount: number;
@@ -79,9 +84,13 @@ export class DenseRam implements GuestRam {
     return true;
   }
 
-  copyPage(page: number, target: GuestRam): void {
-    const done = target.write(page * PAGE_BYTES, this.#page(page));
-    assert(done, "both have the same blocks");
+  readPage(page: number, target: Uint8Array, at: number): void {
+    target.set(this.#page(page), at);
+  }
+
+  writePage(page: number, payload: Uint8Array): boolean {
+    assert(payload.length === PAGE_BYTES, "a whole page");
+    return this.write(page * PAGE_BYTES, payload);
   }
 
   pageDiffers(page: number, other: GuestRam): boolean {
@@ -101,13 +110,14 @@ export class DenseRam implements GuestRam {
   }
 
   #find(gpa: number, bytes: number): number {
-    return this.blocks.findIndex((block) => gpa >= block.gpa && gpa + bytes <= block.gpa + block.bytes);
+    return blockOf(this.blocks, gpa, bytes);
   }
 }
 
 /** RAM of which only a stamp of each page is kept. */
 export class SparseRam implements GuestRam {
   readonly kind = "sparse";
+  readonly payloadBytes = 4;
   readonly blocks: readonly RamBlock[];
   readonly endPage: number;
   readonly pageCount: number;
@@ -127,7 +137,7 @@ export class SparseRam implements GuestRam {
 
   /** Counts a write of `bytes` bytes on each page it covers; false when they do not lie in one block. */
   touch(gpa: number, bytes: number): boolean {
-    const index = this.blocks.findIndex((block) => gpa >= block.gpa && gpa + bytes <= block.gpa + block.bytes);
+    const index = this.#block(gpa, bytes);
     if (index < 0) return false;
     const stamps = this.#stamps[index]!;
     const from = gpa - this.blocks[index]!.gpa;
@@ -142,10 +152,18 @@ export class SparseRam implements GuestRam {
     return this.#stamps[index]![at]!;
   }
 
-  copyPage(page: number, target: GuestRam): void {
-    assert(target instanceof SparseRam, "both are sparse");
-    const [index, at] = this.#at(page);
-    target.#stamps[index]![at] = this.#stamps[index]![at]!;
+  readPage(page: number, target: Uint8Array, at: number): void {
+    const stamp = this.stamp(page);
+    for (let byte = 0; byte < 4; byte++) target[at + byte] = stamp >>> (8 * byte);
+  }
+
+  writePage(page: number, payload: Uint8Array): boolean {
+    const index = this.#block(page * PAGE_BYTES, PAGE_BYTES);
+    if (index < 0) return false;
+    const [low = 0, second = 0, third = 0, high = 0] = payload;
+    const at = page - this.blocks[index]!.gpa / PAGE_BYTES;
+    this.#stamps[index]![at] = low | (second << 8) | (third << 16) | (high << 24);
+    return true;
   }
 
   pageDiffers(page: number, other: GuestRam): boolean {
@@ -160,9 +178,13 @@ export class SparseRam implements GuestRam {
 
   #at(page: number): readonly [number, number] {
     const gpa = page * PAGE_BYTES;
-    const index = this.blocks.findIndex((block) => gpa >= block.gpa && gpa < block.gpa + block.bytes);
+    const index = this.#block(gpa, PAGE_BYTES);
     assert(index >= 0, "the page lies in a block");
     return [index, (gpa - this.blocks[index]!.gpa) / PAGE_BYTES];
+  }
+
+  #block(gpa: number, bytes: number): number {
+    return blockOf(this.blocks, gpa, bytes);
   }
 }
 
@@ -189,6 +211,15 @@ function checkBlocks(blocks: readonly RamBlock[]): void {
     const before = blocks[i - 1];
     assert(before === undefined || before.gpa + before.bytes <= gpa, "blocks ascend and do not overlap");
   }
+}
+
+/** Index of the block in which all of a range lies; -1 where it does not lie in one. */
+function blockOf(blocks: readonly RamBlock[], gpa: number, bytes: number): number {
+  for (let index = 0; index < blocks.length; index++) {
+    const block = blocks[index]!;
+    if (gpa >= block.gpa && gpa + bytes <= block.gpa + block.bytes) return index;
+  }
+  return -1;
 }
 
 function endPage(blocks: readonly RamBlock[]): number {

@@ -39,6 +39,8 @@ export interface MigrationFaults {
   readonly sync?: (round: number) => number;
   /** Whether the channel still takes a page, after so many. */
   readonly channel?: (sentPages: number) => boolean;
+  /** Is shown each frame in the channel, and may change it. */
+  readonly frame?: (frame: Uint8Array, sentPages: number) => void;
   /** Whether the destination can start, once it has everything. */
   readonly destination?: () => boolean;
 }

@@ -1,3 +1,4 @@
+import { bitCount } from "../dirty/dirty-log.js";
 import { bitmapWords, countPages, hasPage } from "../dirty/page-bitmap.js";
 import type { WriterClass } from "../dirty/tracker-set.js";
 import { errnoName } from "../layout/errno.js";
@@ -8,6 +9,7 @@ import { AutoConverge, DirtyLimit } from "./convergence.js";
 import { Estimator } from "./estimator.js";
 import { EventLog } from "./event-log.js";
 import type { MigrationClock, MigrationParts, MigrationStatus } from "./migration.js";
+import { PageReceiver, PageSender } from "./sender.js";
 
 /** Ends a migration before it is complete: thrown where it is noticed, caught once in migrate(). */
 export class MigrationEnd extends Error {
@@ -44,6 +46,10 @@ export class Session {
   readonly #converge: AutoConverge | undefined;
   readonly #limit: DirtyLimit | undefined;
   #lastSyncNs = 0;
+  readonly #sender: PageSender;
+  readonly #receiver: PageReceiver;
+  /** Pages of `bitmap`. */
+  #remainingPages: number;
   readonly #judged = { fromNs: 0, dirtiedBytes: 0, sentBytes: 0 };
 
   constructor(parts: MigrationParts) {
@@ -62,6 +68,9 @@ export class Session {
         ? new DirtyLimit(parameters.dirtyLimitBytes, this.clock.now(), this.#vcpuPages())
         : undefined;
     trackers.markAll(this.bitmap);
+    this.#remainingPages = countPages(this.bitmap);
+    this.#receiver = new PageReceiver(parts.destination);
+    this.#sender = new PageSender(guest.ram, (frame) => this.#deliver(frame));
   }
 
   /** Percent of their time that vCPUs sleep. */
@@ -71,7 +80,7 @@ export class Session {
 
   /** Bytes that are still to be sent. */
   remainingBytes(): number {
-    return countPages(this.bitmap) * PAGE_BYTES;
+    return this.#remainingPages * PAGE_BYTES;
   }
 
   /** Whether so many bytes can be sent within the downtime. */
@@ -87,8 +96,7 @@ export class Session {
     const known = trackers.syncAll(found, last || parameters.preCopyDirtyPageTracking) && broken === 0;
     if (broken !== 0) trackers.markAll(found);
     oracle?.synced(found);
-    for (let word = 0; word < found.length; word++) this.bitmap[word]! |= found[word]!;
-    const pages = countPages(found);
+    const pages = this.#add(found);
     this.#estimator.synced(this.clock.now(), pages);
     this.#lastSyncNs = this.clock.now();
     this.#judged.dirtiedBytes += pages * PAGE_BYTES;
@@ -103,10 +111,10 @@ export class Session {
 
   /** Sends a page as it is now; the mark was taken before, so a write from now on is seen by the next sync. */
   send(page: number): void {
-    const { guest, destination, trackers, oracle, faults } = this.parts;
+    const { trackers, oracle, faults } = this.parts;
     trackers.beforeCopy(page, 1);
     if (faults?.channel?.(this.sentBytes / PAGE_BYTES) === false) throw new MigrationEnd("failed", "the channel broke");
-    guest.ram.copyPage(page, destination);
+    this.#sender.send(page);
     oracle?.copied(page, trackers.clearsBeforeCopy);
     this.sentBytes += PAGE_BYTES;
   }
@@ -136,6 +144,7 @@ export class Session {
       for (let page = word * 32; page < word * 32 + 32; page++) {
         if (!hasPage(bitmap, page)) continue;
         bitmap[word]! &= ~(1 << (page & 31));
+        this.#remainingPages -= 1;
         this.send(page);
         if (++slice < slicePages) continue;
         await pause(slice);
@@ -163,6 +172,27 @@ export class Session {
       expectedDowntimeNs: this.#estimator.expectedDowntimeNs(remainingBytes, bandwidthBytes),
       throttlePercent: this.throttlePercent,
     });
+  }
+
+  /** Adds pages to those that are to be sent; returns how many there are in `found`. */
+  #add(found: Uint32Array): number {
+    const { bitmap } = this;
+    let pages = 0;
+    for (let word = 0; word < found.length; word++) {
+      const bits = found[word]!;
+      if (bits === 0) continue;
+      pages += bitCount(bits);
+      this.#remainingPages += bitCount(bits & ~bitmap[word]!);
+      bitmap[word]! |= bits;
+    }
+    return pages;
+  }
+
+  /** The channel: what arrives is put into the destination's RAM. */
+  #deliver(frame: Uint8Array): void {
+    this.parts.faults?.frame?.(frame, this.sentBytes / PAGE_BYTES);
+    const fault = this.#receiver.receive(frame);
+    if (fault !== undefined) throw new MigrationEnd("failed", `a page arrived damaged: ${fault}`);
   }
 
   #judge(): void {

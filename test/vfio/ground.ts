@@ -20,6 +20,7 @@ import type { LogBackend } from "../../src/vfio/log-backend.js";
 import { LoggingDevice } from "../../src/vfio/logging-device.js";
 import { QueueBackend } from "../../src/vfio/queue-backend.js";
 import { SeqAckBackend } from "../../src/vfio/seqack-backend.js";
+import { copyPage } from "../helpers/copy-page.js";
 
 export const MIB = 2 ** 20;
 /** RAM with a hole between its blocks, as the lab's is, in small. */
@@ -68,7 +69,7 @@ export class Ground {
     this.oracle.synced(bitmap);
     for (let page = 0; page < this.ram.endPage; page++) {
       if (!hasPage(bitmap, page)) continue;
-      this.ram.copyPage(page, this.destination);
+      copyPage(this.ram, page, this.destination);
       this.oracle.copied(page);
     }
     return bitmap;

@@ -12,6 +12,7 @@ import { IovaBitmap } from "../../src/vfio/iova-bitmap.js";
 import { chooseTracking } from "../../src/vfio/tracking-choice.js";
 import { Type1Container } from "../../src/vfio/type1-container.js";
 import { Type1Tracker } from "../../src/vfio/type1-tracker.js";
+import { copyPage } from "../helpers/copy-page.js";
 import { seeded } from "../iova/seeded.js";
 import { BLOCKS, domainOf, Ground, loggedBy, MIB, pagesIn } from "./ground.js";
 
@@ -187,7 +188,7 @@ describe("domains", () => {
         hwpt.unmap(range);
       }
       for (const page of pagesIn(words)) {
-        ground.ram.copyPage(page, ground.destination);
+        copyPage(ground.ram, page, ground.destination);
         ground.oracle.copied(page);
       }
       ground.oracle.synced(words);
