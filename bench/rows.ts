@@ -9,7 +9,7 @@ export type Side =
 /** One row of the table: A is ours, B what it is compared with. */
 export interface Row {
   readonly name: string;
-  readonly family: "relay" | "dirty" | "iova" | "ring" | "threads";
+  readonly family: "relay" | "dirty" | "iova" | "ring" | "threads" | "trackers";
   readonly a: Side;
   /** Several where the best of them counts. */
   readonly b: readonly Side[];
@@ -30,6 +30,8 @@ const CONTIGUOUS = { ...RELAY, buffers: "contiguous" } as const;
 const BITMAP = { kind: "bitmap", bytes: 2 ** 21 } as const;
 const IOVA = { kind: "iova", verified: 512 } as const;
 const RING = { kind: "ring", queueSize: 256 } as const;
+const TRACKER = { kind: "tracker", pages: 2 ** 20, writes: 4096, runPages: 1 } as const;
+const SENT = { kind: "tracker", pages: 2 ** 14, writes: 2 ** 14, runPages: 1 } as const;
 const MACHINE = { kind: "machine", path: "svq" } as const;
 
 const ours = (work: Work): Side => ({ by: "ours", work });
@@ -234,5 +236,33 @@ export const ROWS: readonly Row[] = [
     {
       unit: "take",
     },
+  ),
+  withinUs(
+    "tracker_mark_vs_bare_rmw",
+    "trackers",
+    { ...TRACKER, operation: "mark" },
+    { ...TRACKER, operation: "bare-rmw" },
+    { reach: 1.3, aim: 1.1, unit: "word", quick: true, twins: true },
+  ),
+  withinUs(
+    "tracker_mark_runs_vs_bare_rmw",
+    "trackers",
+    { ...TRACKER, operation: "mark", runPages: 512 },
+    { ...TRACKER, operation: "bare-rmw", runPages: 512 },
+    { reach: 1.3, aim: 1.1, unit: "word", twins: true },
+  ),
+  withinUs(
+    "tracker_harvest_clean_vs_sum",
+    "trackers",
+    { ...TRACKER, operation: "harvest", writes: 16 },
+    { ...TRACKER, operation: "sum", writes: 16 },
+    { reach: 2, aim: 1, unit: "harvest", quick: true, twins: true },
+  ),
+  withinUs(
+    "page_sender_vs_set",
+    "trackers",
+    { ...SENT, operation: "send" },
+    { ...SENT, operation: "set" },
+    { reach: 1 / 0.6, aim: 1.4, unit: "page", quick: true, twins: true },
   ),
 ];

@@ -2,6 +2,7 @@ import { type BitmapCase, recordBitmap } from "./bitmap-input.js";
 import { type IovaCase, recordIova } from "./iova-input.js";
 import { type RelayCase, recordRelay } from "./relay-input.js";
 import { type RingCase, recordRing } from "./ring-input.js";
+import { recordTracker, type TrackerCase } from "./tracker-input.js";
 
 /** A piece of work: a kernel's family and what it is to do. */
 export type Work =
@@ -9,6 +10,7 @@ export type Work =
   | ({ readonly kind: "iova" } & IovaCase)
   | ({ readonly kind: "bitmap" } & BitmapCase)
   | ({ readonly kind: "ring" } & RingCase)
+  | ({ readonly kind: "tracker" } & TrackerCase)
   | ({ readonly kind: "machine" } & MachineCase);
 
 /** Where a machine's relay can run; the input holds the number. */
@@ -37,6 +39,8 @@ export function record(work: Work): Int32Array {
       return recordBitmap(work);
     case "ring":
       return recordRing(work);
+    case "tracker":
+      return recordTracker(work);
     case "machine":
       return Int32Array.of(
         MACHINE_PLACEMENTS.indexOf(work.placement),

@@ -18,6 +18,10 @@ const KERNELS: Readonly<Record<string, () => Promise<MakeKernel>>> = {
     const { RingKernel } = await import("./ring.js");
     return (input) => new RingKernel(input);
   },
+  tracker: async () => {
+    const { TrackerKernel } = await import("./tracker.js");
+    return (input) => new TrackerKernel(input);
+  },
   machine: async () => {
     const { MachineKernel } = await import("./machine.js");
     return (input) => new MachineKernel(input);

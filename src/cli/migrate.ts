@@ -11,9 +11,8 @@ import {
   RemainingRecorder,
   remainingSvg,
 } from "../lab/migrate/report.js";
-import type { RowResult } from "../lab/migrate/row.js";
 import { TRACKER_ROWS } from "../lab/migrate/rows.js";
-import { type RunOptions, runMigration } from "../lab/migrate/run.js";
+import { type RunOptions, type RunResult, runMigration } from "../lab/migrate/run.js";
 import { DENSE_RAM_BYTES_MAX, QUICK, WHOLE, WORKLOADS } from "../lab/migrate/workloads.js";
 import { EXIT, UsageError } from "../report/exit-codes.js";
 import { writeJson, writeText } from "../report/json.js";
@@ -33,11 +32,12 @@ Examples:
   svq migrate --compare --quick                          every tracker on the same seeded workload
   svq migrate --compare --json | jq .trackers            for programs
 
-Trackers:
 `;
 
+const TRACKER = "svq-all-writable";
+
 interface MigrateOptions {
-  readonly tracker: string;
+  readonly tracker?: string;
   readonly compare?: true;
   readonly quick?: true;
   readonly workload: string;
@@ -58,16 +58,32 @@ interface MigrateOptions {
 export function migrateCommand(): Command {
   const command = new Command("migrate")
     .description("Migrate an emulated machine live, by one way of dirty tracking or by all of them, under one oracle.")
-    .option("--tracker <names>", "how dirty pages get known; several are OR-ed", "svq-all-writable")
+    .option("--tracker <names>", `how dirty pages get known; several are OR-ed (default: ${TRACKER})`)
     .option("--compare", "every tracker on the same seeded workload")
     .option("--quick", "less memory, fewer rounds: a comparison in under a minute and a half")
     .addOption(
       new Option("--workload <name>", "what the guest does meanwhile").choices(Object.keys(WORKLOADS)).default("mixed"),
     )
-    .option("--ram <size>", "guest RAM; above 4G only stamps of pages are kept (up to 256G)", parseSizeBytes)
-    .option("--bandwidth <size>", "max-bandwidth, bytes a second", parseSizeBytes)
-    .option("--downtime-limit <duration>", "downtime-limit", parseDurationNs)
-    .option("--rounds <n>", "rounds after which it gives up", parseCount)
+    .option(
+      "--ram <size>",
+      `guest RAM; above 4G only stamps of pages are kept, up to 256G (${defaults(({ ramBytes }) => formatBytes(ramBytes))})`,
+      parseSizeBytes,
+    )
+    .option(
+      "--bandwidth <size>",
+      `max-bandwidth, bytes a second (${defaults(({ parameters }) => formatBytes(parameters.maxBandwidthBytes))})`,
+      parseSizeBytes,
+    )
+    .option(
+      "--downtime-limit <duration>",
+      `downtime-limit (default: ${formatNs(WHOLE.parameters.downtimeLimitNs)})`,
+      parseDurationNs,
+    )
+    .option(
+      "--rounds <n>",
+      `rounds after which it gives up (${defaults(({ parameters }) => `${parameters.roundsMax}`)})`,
+      parseCount,
+    )
     .option("--auto-converge", "throttle vCPUs that write faster than can be sent")
     .option("--dirty-limit <size>", "limit what vCPUs write a second; needs kvm-ring", parseSizeBytes)
     .option("--no-precopy-tracking", "ask devices' trackers only once they have stopped")
@@ -75,7 +91,7 @@ export function migrateCommand(): Command {
     .option("--seed <n>", "every choice follows from it", parseSeed, 1)
     .option("--json [file]", "one JSON document instead of the table")
     .option("--svg <file>", "remaining bytes against time")
-    .addHelpText("after", () => EXAMPLES + trackerList());
+    .addHelpText("after", () => `${EXAMPLES}Workloads:\n${workloadList()}\n\nTrackers:\n${trackerList()}`);
   return command.action(async () => {
     noOperands(command);
     process.exitCode = await migrate(command.opts<MigrateOptions>());
@@ -85,10 +101,14 @@ export function migrateCommand(): Command {
 async function migrate(options: MigrateOptions): Promise<number> {
   checkWritable(jsonFile(options.json));
   checkWritable(options.svg);
-  const names = options.compare === true ? [...TRACKER_ROWS.keys()] : options.tracker.split(",");
+  if (options.compare === true && options.tracker !== undefined) {
+    throw new UsageError("--compare runs every tracker: leave out --tracker");
+  }
+  const asked = (options.tracker ?? TRACKER).split(",").map((name) => name.trim());
+  const names = options.compare === true ? [...TRACKER_ROWS.keys()] : [...new Set(asked)];
   const interruptible = new Interruptible();
   const run: RunOptions = { ...runOptions(options), cancelled: () => interruptible.code !== undefined };
-  const results: RowResult[] = [];
+  const results: RunResult[] = [];
   const curves: RemainingCurve[] = [];
   try {
     if (options.compare === true) await compareAll(names, run, interruptible, results, curves);
@@ -96,9 +116,10 @@ async function migrate(options: MigrateOptions): Promise<number> {
   } finally {
     interruptible.dispose();
   }
-  // What was cancelled has shown nothing, neither good nor bad.
   const aborted = interruptible.code !== undefined;
-  const document = migrateDocument(aborted ? results.slice(0, -1) : results, curves, run, aborted);
+  // What was cancelled has shown nothing, neither good nor bad.
+  const shown = results.filter(({ outcome }) => outcome?.status !== "cancelled").map(({ row }) => row);
+  const document = migrateDocument(shown, curves, run, aborted);
   if (options.svg !== undefined) writeSvg(options.svg, curves, run);
   if (options.json !== undefined) await writeJson(document, options.json === true ? "-" : options.json);
   else
@@ -110,7 +131,7 @@ async function compareAll(
   names: readonly string[],
   run: RunOptions,
   interruptible: Interruptible,
-  results: RowResult[],
+  results: RunResult[],
   curves: RemainingCurve[],
 ): Promise<void> {
   const bar = new Progress({ label: "migrate", total: names.length });
@@ -119,8 +140,8 @@ async function compareAll(
       if (interruptible.code !== undefined) return;
       bar.update(results.length, name);
       const recorder = new RemainingRecorder();
-      const { trackers } = await compareTrackers({ ...run, onProgress: recorder.note }, [name]);
-      results.push(...trackers);
+      const { runs } = await compareTrackers({ ...run, onProgress: recorder.note }, [name]);
+      results.push(...runs);
       curves.push(recorder.curve(name));
     }
   } finally {
@@ -131,7 +152,7 @@ async function compareAll(
 async function migrateOnce(
   names: readonly string[],
   run: RunOptions,
-  results: RowResult[],
+  results: RunResult[],
   curves: RemainingCurve[],
 ): Promise<void> {
   const rows = names.map((name) => {
@@ -147,8 +168,7 @@ async function migrateOnce(
     bar.update(Math.round((run.ramBytes - progress.remainingBytes) / 2 ** 20), progressNote(progress));
   };
   try {
-    const { row } = await runMigration(rows, { ...run, onProgress });
-    results.push(row);
+    results.push(await runMigration(rows, { ...run, onProgress }));
     curves.push(recorder.curve(name));
   } finally {
     bar.stop();
@@ -184,6 +204,17 @@ function writeSvg(file: string, curves: readonly RemainingCurve[], { ramBytes, s
   const note = `RAM ${formatBytes(ramBytes)}, bandwidth ${bandwidth}, downtime limit ${limit}, seed ${seed}`;
   const svg = remainingSvg(curves, "Migration: bytes left to send", note);
   if (svg !== undefined) writeFileSync(file, svg);
+}
+
+function defaults(of: (options: RunOptions) => string): string {
+  const [whole, quick] = [of(WHOLE), of(QUICK)];
+  return whole === quick ? `default: ${whole}` : `default: ${whole}, with --quick ${quick}`;
+}
+
+function workloadList(): string {
+  return Object.entries(WORKLOADS)
+    .map(([name, { does }]) => `  ${name.padEnd(30)} ${does}`)
+    .join("\n");
 }
 
 function trackerList(): string {

@@ -5,9 +5,9 @@ import { PAGE_BYTES } from "../../memory/address.js";
 import { seededRandom } from "../../migration/seeded.js";
 import type { RowWiring } from "./row.js";
 
-/** Pages that are marked for a figure, and how often; the best run counts. */
+/** Pages that are marked for a figure, and how often; the best run counts. The first ones run in cold code. */
 const PAGES = 4096;
-const RUNS = 5;
+const RUNS = 30;
 
 /** Real nanoseconds for one mark of one page, scattered over the first pages of RAM; 0 where nobody marks. */
 export function markNsPerPage(wiring: RowWiring): number {

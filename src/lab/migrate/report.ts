@@ -4,7 +4,7 @@ import type { TableContent } from "../../report/table.js";
 import { formatBytes, formatNs } from "../../report/units.js";
 import { machineFacts } from "../machine-facts.js";
 import type { RowResult } from "./row.js";
-import { type RunOptions, unmet } from "./run.js";
+import { type RunOptions, type RunResult, unmet } from "./run.js";
 
 /** How a migration went over time: what was left to send. */
 export interface RemainingCurve {
@@ -49,7 +49,7 @@ export function migrateDocument(
 }
 
 /** The table for people: one row for each tracker, what it found and what it cost. */
-export function migrateTable(trackers: readonly RowResult[]): TableContent {
+export function migrateTable(runs: readonly RunResult[]): TableContent {
   const titles = [
     "tracker",
     "expected",
@@ -63,7 +63,7 @@ export function migrateTable(trackers: readonly RowResult[]): TableContent {
     "marshalled",
     "",
   ];
-  const rows = trackers.map((row) => [
+  const rows = runs.map(({ row, outcome }) => [
     row.name,
     row.expect,
     row.legal ? row.misses : "–",
@@ -74,7 +74,7 @@ export function migrateTable(trackers: readonly RowResult[]): TableContent {
     row.legal ? formatBytes(row.footprint_bytes) : "–",
     row.legal ? formatNs(row.mark_ns_per_page) : "–",
     row.legal ? formatBytes(row.marshalled_bytes) : "–",
-    verdictOf(row),
+    outcome?.status === "cancelled" ? "cancelled" : verdictOf(row),
   ]);
   return { columns: titles.map((title) => ({ title })), rows };
 }

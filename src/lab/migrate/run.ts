@@ -145,7 +145,9 @@ function groundOf(guest: VirtqueueGuest | UniformGuest, seed: number): RowGround
     },
     get shadow() {
       if (guest instanceof VirtqueueGuest) return guest.shadow;
-      throw new ConfigError("a shadow virtqueue needs a guest with rings: not in sparse RAM");
+      throw new ConfigError(
+        "a shadow virtqueue needs a guest with rings, and sparse RAM has none: --ram up to 4G, or another --tracker",
+      );
     },
   };
 }
