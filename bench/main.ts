@@ -1,5 +1,5 @@
 import { loadavg } from "node:os";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { machineFacts } from "../src/lab/machine-facts.js";
 import { pingPong } from "../src/lab/ping-pong.js";
 import { EXIT, exitCodeOf, UsageError } from "../src/report/exit-codes.js";
@@ -13,6 +13,7 @@ import { type Compiler, findCompiler } from "./harness/twin.js";
 import type { RowResult } from "./harness/verdict.js";
 import { litmus } from "./litmus/litmus.js";
 import { drawPlots } from "./plots/draw.js";
+import { drawTrackerPlots } from "./plots/trackers.js";
 import { ROWS, type Row } from "./rows.js";
 
 const EXAMPLES = `
@@ -24,6 +25,7 @@ Examples:
   npm run -s bench -- --save-baseline before         keep it, and later:
   npm run -s bench -- --baseline before              exit 3 when a row got worse
   npm run -s bench -- --plots                        curves into bench/results/, up to 15 minutes
+  npm run -s bench -- --plots trackers               what a sync costs by RAM, density, devices; fits and phases
   npm run -s bench -- --litmus --rounds 1e6          may a mark test its bit first? (1e7 unless told)
 `;
 
@@ -36,7 +38,7 @@ interface Options {
   readonly json?: string | true;
   readonly saveBaseline?: string;
   readonly baseline?: string;
-  readonly plots?: true;
+  readonly plots?: "relay" | "trackers" | true;
   readonly list?: true;
   readonly litmus?: true;
   readonly rounds?: string;
@@ -50,7 +52,9 @@ const program = new Command("bench")
   .option("--json [file]", "one JSON document instead of the table")
   .option("--save-baseline <name>", "keep the result under a name")
   .option("--baseline <name>", "compare with a kept result")
-  .option("--plots", "curves as SVG instead of rows")
+  .addOption(
+    new Option("--plots [which]", "curves as SVG instead of rows, all unless told").choices(["relay", "trackers"]),
+  )
   .option("--list", "the rows there are, with what they are to reach")
   .option("--litmus", "two threads that mark and take the same bits, and what gets lost")
   .option("--rounds <number>", "rounds of each form of the litmus")
@@ -75,13 +79,19 @@ async function run(options: Options): Promise<void> {
   if (options.rounds !== undefined) throw new UsageError("--rounds belongs to --litmus");
   const baseline = options.baseline === undefined ? undefined : loadBaseline(options.baseline);
   const compiler = findCompiler(options.cc);
-  if (options.plots) return drawPlots(typeof compiler !== "string", (line) => process.stderr.write(`${line}\n`));
+  if (options.plots !== undefined) return drawAll(options.plots, typeof compiler !== "string");
   const report = await measureAll(chosenRows(options), options.quick ? QUICK : FULL, compiler);
   const changes = baseline && { name: options.baseline!, changes: changesSince(baseline, report) };
   const compared: BenchReport = changes === undefined ? report : { ...report, baseline: changes };
   if (options.saveBaseline !== undefined) await saveBaseline(options.saveBaseline, report);
   await show(compared, options.json);
   if (Object.values(changes?.changes ?? {}).includes("regressed")) process.exitCode = EXIT.regression;
+}
+
+async function drawAll(which: "relay" | "trackers" | true, withTwin: boolean): Promise<void> {
+  const say = (line: string) => process.stderr.write(`${line}\n`);
+  if (which !== "trackers") await drawPlots(withTwin, say);
+  if (which !== "relay") await writeText(drawTrackerPlots(say));
 }
 
 function chosenRows({ rows, quick }: Options): Row[] {

@@ -240,15 +240,15 @@ export const ROWS: readonly Row[] = [
   withinUs(
     "tracker_mark_vs_bare_rmw",
     "trackers",
-    { ...TRACKER, operation: "mark" },
-    { ...TRACKER, operation: "bare-rmw" },
+    { ...TRACKER, operation: "mark", runPages: 512 },
+    { ...TRACKER, operation: "bare-rmw", runPages: 512 },
     { reach: 1.3, aim: 1.1, unit: "word", quick: true, twins: true },
   ),
   withinUs(
-    "tracker_mark_runs_vs_bare_rmw",
+    "tracker_mark_scattered_vs_bare_rmw",
     "trackers",
-    { ...TRACKER, operation: "mark", runPages: 512 },
-    { ...TRACKER, operation: "bare-rmw", runPages: 512 },
+    { ...TRACKER, operation: "mark" },
+    { ...TRACKER, operation: "bare-rmw" },
     { reach: 1.3, aim: 1.1, unit: "word", twins: true },
   ),
   withinUs(

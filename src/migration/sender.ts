@@ -4,8 +4,12 @@ import type { GuestRam } from "../memory/guest-ram.js";
 
 /** Bytes before a frame's payload: page number (u64), payload bytes (u32), 0 (u32), checksum (two u32), little-endian. */
 export const FRAME_HEADER_BYTES = 24;
-/** Words of that header. */
-const WORD = { pageLow: 0, pageHigh: 1, bytes: 2, sum: 4, payload: 6 } as const;
+/** Words of that header, one by one: an object's properties would be looked up for each page. */
+const PAGE_LOW = 0;
+const PAGE_HIGH = 1;
+const PAYLOAD_BYTES = 2;
+const SUM = 4;
+const PAYLOAD = 6;
 
 /** What is wrong with a frame that arrived. */
 export type FrameFault = "too short" | "checksum" | "no such page";
@@ -29,9 +33,9 @@ export class PageSender {
   send(page: number): void {
     const words = this.#words;
     this.#ram.readPage(page, this.#bytes, FRAME_HEADER_BYTES);
-    words[WORD.pageLow] = page;
-    words[WORD.pageHigh] = page / 2 ** 32;
-    words[WORD.bytes] = this.#ram.payloadBytes;
+    words[PAGE_LOW] = page;
+    words[PAGE_HIGH] = page / 2 ** 32;
+    words[PAYLOAD_BYTES] = this.#ram.payloadBytes;
     writeSum(words, this.#ram.payloadBytes / 4);
     this.#sink(this.#frame);
   }
@@ -54,11 +58,11 @@ export class PageReceiver {
     const { payloadBytes } = this.#ram;
     if (frame.length !== FRAME_HEADER_BYTES + payloadBytes) return "too short";
     this.#bytes.set(frame);
-    const [first, second] = [words[WORD.sum], words[WORD.sum + 1]];
+    const [first, second] = [words[SUM], words[SUM + 1]];
     writeSum(words, payloadBytes / 4);
-    if (words[WORD.sum] !== first || words[WORD.sum + 1] !== second) return "checksum";
-    if (words[WORD.bytes] !== payloadBytes) return "too short";
-    const page = (words[WORD.pageLow]! >>> 0) + (words[WORD.pageHigh]! >>> 0) * 2 ** 32;
+    if (words[SUM] !== first || words[SUM + 1] !== second) return "checksum";
+    if (words[PAYLOAD_BYTES] !== payloadBytes) return "too short";
+    const page = (words[PAGE_LOW]! >>> 0) + (words[PAGE_HIGH]! >>> 0) * 2 ** 32;
     const payload = this.#bytes.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes);
     return this.#ram.writePage(page, payload) ? undefined : "no such page";
   }
@@ -68,7 +72,7 @@ export class PageReceiver {
 export function sealFrame(frame: Uint8Array): void {
   assert(frame.byteOffset % 4 === 0 && frame.length % 4 === 0, "frames are whole words");
   const words = new Int32Array(frame.buffer, frame.byteOffset, frame.length / 4);
-  writeSum(words, words.length - WORD.payload);
+  writeSum(words, words.length - PAYLOAD);
 }
 
 /**
@@ -77,22 +81,18 @@ export function sealFrame(frame: Uint8Array): void {
  * Every step can be undone, so a change of any one word, or of two that lie next to each other, always shows.
  */
 function writeSum(words: Int32Array, payloadWords: number): void {
-  let even = words[WORD.pageLow]!;
-  let odd = words[WORD.pageHigh]!;
-  even = (((even << 7) | (even >>> 25)) + words[WORD.bytes]!) | 0;
-  const end = WORD.payload + payloadWords;
-  let at = WORD.payload;
-  for (; at + 8 <= end; at += 8) {
+  let even = words[PAGE_LOW]!;
+  let odd = words[PAGE_HIGH]!;
+  even = (((even << 7) | (even >>> 25)) + words[PAYLOAD_BYTES]!) | 0;
+  const end = PAYLOAD + payloadWords;
+  let at = PAYLOAD;
+  for (; at < end - 3; at += 4) {
     even = (((even << 7) | (even >>> 25)) + words[at]!) | 0;
     odd = (((odd << 7) | (odd >>> 25)) + words[at + 1]!) | 0;
     even = (((even << 7) | (even >>> 25)) + words[at + 2]!) | 0;
     odd = (((odd << 7) | (odd >>> 25)) + words[at + 3]!) | 0;
-    even = (((even << 7) | (even >>> 25)) + words[at + 4]!) | 0;
-    odd = (((odd << 7) | (odd >>> 25)) + words[at + 5]!) | 0;
-    even = (((even << 7) | (even >>> 25)) + words[at + 6]!) | 0;
-    odd = (((odd << 7) | (odd >>> 25)) + words[at + 7]!) | 0;
   }
   for (; at < end; at++) even = (((even << 7) | (even >>> 25)) + words[at]!) | 0;
-  words[WORD.sum] = even;
-  words[WORD.sum + 1] = odd;
+  words[SUM] = even;
+  words[SUM + 1] = odd;
 }

@@ -1,10 +1,7 @@
 import { type Blocker, blockers } from "../../dirty/blockers.js";
-import { LogTracker } from "../../dirty/log-tracker.js";
-import { type TrackerEntry, TrackerSet } from "../../dirty/tracker-set.js";
-import { PAGE_BYTES } from "../../memory/address.js";
+import { TrackerSet } from "../../dirty/tracker-set.js";
 import { ConfigError } from "../../memory/config-error.js";
 import { RAM_BYTES_MAX, ramBlocks, ramLike, SparseRam } from "../../memory/guest-ram.js";
-import type { Guest } from "../../migration/guest.js";
 import { migrate } from "../../migration/migrate.js";
 import type {
   MigrationClock,
@@ -18,9 +15,10 @@ import { UniformGuest } from "../../migration/uniform-guest.js";
 import type { StoreWitness } from "../../vfio/dma.js";
 import { PoliteClock } from "./clocks.js";
 import { ramSha256 } from "./digest.js";
+import { groundOf } from "./ground.js";
 import { joinedRow } from "./joined-row.js";
 import { markNsPerPage } from "./mark-cost.js";
-import type { RowGround, RowResult, RowWiring, TrackerRow } from "./row.js";
+import type { RowResult, RowWiring, TrackerRow } from "./row.js";
 import { VirtqueueGuest } from "./virtqueue-guest.js";
 import { DMA_HABITS, dmaPages, VCPU_HABITS, vcpuPages } from "./working-sets.js";
 
@@ -124,38 +122,6 @@ function makeGuest(row: TrackerRow, options: RunOptions, witness: StoreWitness):
 function checkSparse(ramBytes: number): void {
   const fits = ramBytes % (4 * 2 ** 20) === 0 && ramBytes > 0 && ramBytes <= RAM_BYTES_MAX.sparse;
   if (!fits) throw new ConfigError(`ram ${ramBytes} is not a multiple of 4 MiB up to 256 GiB`);
-}
-
-function groundOf(guest: VirtqueueGuest | UniformGuest, seed: number): RowGround {
-  const end = guest.ram.endPage * PAGE_BYTES;
-  const made = new Map<string, TrackerEntry>();
-  const logOf = (name: string, ...writers: readonly ("vcpu" | "vmm")[]) => {
-    const entry = made.get(name) ?? storeLog(name, guest, writers);
-    made.set(name, entry);
-    return entry;
-  };
-  return {
-    guest,
-    blocks: guest.ram.blocks,
-    end,
-    seed,
-    storesOf: (writer) => logOf(`${writer}-log`, writer),
-    get stores() {
-      return logOf("store-log", "vcpu", "vmm");
-    },
-    get shadow() {
-      if (guest instanceof VirtqueueGuest) return guest.shadow;
-      throw new ConfigError(
-        "a shadow virtqueue needs a guest with rings, and sparse RAM has none: --ram up to 4G, or another --tracker",
-      );
-    },
-  };
-}
-
-function storeLog(name: string, guest: Guest, writers: readonly ("vcpu" | "vmm")[]): TrackerEntry {
-  const tracker = new LogTracker(name, guest.ram.endPage * PAGE_BYTES);
-  for (const writer of writers) guest[writer]?.markAfterWrite(tracker);
-  return { tracker, covers: writers };
 }
 
 function parametersOf({ parameters }: RunOptions): { autoConverge: boolean; dirtyLimit: boolean } {
