@@ -30,8 +30,6 @@ export class DirtyLog {
   readonly pageCount: number;
   /** One past the last byte of the last page. */
   readonly #endBytes: number;
-  /** Whether page numbers need more than 31 bits. */
-  readonly #large: boolean;
   /** Offsets of the marked words of a block. */
   readonly #found = new Int32Array(BLOCK_BYTES / 4);
 
@@ -43,20 +41,23 @@ export class DirtyLog {
     this.offset = offset;
     this.pageCount = Math.ceil(end / PAGE_BYTES);
     this.#endBytes = this.pageCount * PAGE_BYTES;
-    this.#large = this.pageCount > 2 ** 31;
   }
 
   /** Marks every page of `bytes` bytes at guest address `address`; returns the number of read-modify-writes it took. */
   markRange(address: number, bytes: number): number {
     if (bytes === 0) return 0;
-    const lastByte = address + bytes - 1;
-    assert(address >= 0 && lastByte < this.#endBytes, "marked pages lie inside the log");
+    assert(address >= 0 && address + bytes <= this.#endBytes, "marked pages lie inside the log");
+    // Cut off to 32 bits: words are fewer, and of a page number a shift sees no more than its low bits.
     const first = (address / PAGE_BYTES) | 0;
-    const last = (lastByte / PAGE_BYTES) | 0;
-    const word = first >>> WORD_SHIFT;
-    if (word !== last >>> WORD_SHIFT || this.#large) return this.#markWords(address, lastByte);
-    this.memory.setBits32(this.offset + word * 4, bitsBetween(first, last));
-    return 1;
+    const last = ((address + bytes - 1) / PAGE_BYTES) | 0;
+    const firstWord = (address / WORD_BYTES) | 0;
+    const lastWord = ((address + bytes - 1) / WORD_BYTES) | 0;
+    for (let word = firstWord; word <= lastWord; word++) {
+      const from = word === firstWord ? first : 0;
+      const to = word === lastWord ? last : WORD_PAGES - 1;
+      this.memory.setBits32(this.offset + word * 4, bitsBetween(from, to));
+    }
+    return lastWord - firstWord + 1;
   }
 
   /** Marks every page of several ranges, each word once; returns the number of read-modify-writes it took. */
@@ -97,22 +98,6 @@ export class DirtyLog {
       pages += this.#takeBlock(from, Math.min(from + BLOCK_BYTES, end), base, bitmap);
     }
     return pages;
-  }
-
-  /** The way for several words, and for page numbers of any size: shifts look at the low bits of what is cut off here. */
-  #markWords(address: number, lastByte: number): number {
-    const first = (address / PAGE_BYTES) | 0;
-    const last = (lastByte / PAGE_BYTES) | 0;
-    const firstAt = this.offset + 4 * ((address / WORD_BYTES) | 0);
-    const lastAt = this.offset + 4 * ((lastByte / WORD_BYTES) | 0);
-    if (firstAt === lastAt) {
-      this.memory.setBits32(firstAt, bitsBetween(first, last));
-      return 1;
-    }
-    this.memory.setBits32(firstAt, bitsBetween(first, WORD_PAGES - 1));
-    for (let at = firstAt + 4; at < lastAt; at += 4) this.memory.setBits32(at, -1);
-    this.memory.setBits32(lastAt, bitsBetween(0, last));
-    return (lastAt - firstAt) / 4 + 1;
   }
 
   #takeBlock(from: number, end: number, base: number, bitmap: Uint32Array): number {
