@@ -129,7 +129,8 @@ function save(sweeps: Readonly<Record<string, Sweep>>, fits: readonly Fit[], pha
   const folder = join(packageRoot(), "bench", "results");
   mkdirSync(folder, { recursive: true });
   const facts = machineFacts();
-  const note = `Node ${facts.node}, ${facts.cpu}, ${facts.cores} cores, commit ${facts.git?.commit ?? "unknown"}; quickest of ${TIMES} syncs or more`;
+  const machine = `Node ${facts.node}, ${facts.cpu}, ${facts.cores} cores, commit ${facts.git?.commit ?? "unknown"}`;
+  const note = `${machine}; quickest of ${TIMES} syncs or more`;
   const harvest = ({ harvestNs }: Sample) => harvestNs;
   const drawings: readonly [file: string, of: string, y: (one: Sample) => number, yTitle: string, xTitle: string][] = [
     ["tracker-harvest-by-ram", "dirty", harvest, "ns per sync", "RAM in GiB, 0.1 % of the pages dirty"],

@@ -1,6 +1,8 @@
+import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TRACKER_ROWS } from "../../src/lab/migrate/rows.js";
 import { svq } from "../helpers/svq.js";
@@ -58,6 +60,17 @@ describe("svq migrate", () => {
     expect(readFileSync(file, "utf8")).toMatch(/^<svg [\s\S]*MiB left to send[\s\S]*<\/svg>\n$/);
   });
 
+  test("interrupted it ends with 130, what there is, and no verdict about what was cancelled", async () => {
+    const meanwhile = async (child: ChildProcess) => {
+      await sleep(3000);
+      child.kill("SIGINT");
+    };
+    const args = ["migrate", "--real-time", "--bandwidth", "1M", "--tracker", "vhost-log", "--json"];
+    const { code, stdout } = await svq(args, { meanwhile });
+    expect(code).toBe(130);
+    expect(JSON.parse(stdout)).toMatchObject({ verdict: "aborted", trackers: [], unmet: [] });
+  });
+
   test("gives the same document for the same seed, but for times", async () => {
     const run = async (seed: string) => {
       const { stdout } = await svq(["migrate", ...SMALL, "--tracker", "vhost-log", "--seed", seed, "--json"]);
@@ -73,6 +86,8 @@ describe("svq migrate", () => {
     [["--tracker", "none-such"], "no tracker none-such"],
     [["--ram", "5M"], "ram 5242880"],
     [["--workload", "nothing"], "nothing"],
+    [["--compare", "--tracker", "vhost-log"], "leave out --tracker"],
+    [["--ram", "8G"], "sparse RAM has none"],
     [["--rounds", "0"], "no whole number from 1"],
     [["--svg", "/nowhere/at/all.svg"], "cannot write"],
     [["--tracker", "vhost-log,device+viommu"], "device+viommu"],
