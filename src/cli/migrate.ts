@@ -66,7 +66,7 @@ export function migrateCommand(): Command {
     )
     .option(
       "--ram <size>",
-      `guest RAM; above 4G only stamps of pages are kept, up to 256G (${defaults(({ ramBytes }) => formatBytes(ramBytes))})`,
+      `guest RAM; above 4G stamps of pages only, up to 256G (${defaults((run) => formatBytes(run.ramBytes))})`,
       parseSizeBytes,
     )
     .option(

@@ -2,7 +2,7 @@ import { PAGE_BYTES } from "../memory/address.js";
 import { assert } from "../memory/assert.js";
 import type { GuestRam } from "../memory/guest-ram.js";
 
-/** Bytes before a frame's payload: page number (u64), payload bytes (u32), 0 (u32), checksum (two u32), little-endian. */
+/** Bytes before a payload, words little-endian: page number (u64), payload bytes, 0, checksum (two words). */
 export const FRAME_HEADER_BYTES = 24;
 /** Words of that header, one by one: an object's properties would be looked up for each page. */
 const PAGE_LOW = 0;
