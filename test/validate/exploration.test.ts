@@ -12,7 +12,7 @@ import { judgeTwin, optionsFor } from "../../src/validate/explorer/judge-twins.j
 import { REDUCTION_NAMES } from "../../src/validate/explorer/reductions.js";
 import { TWINS, type Twin } from "../../src/validate/explorer/twin-list.js";
 import { compare, comparisonsOf } from "../../src/validate/explorer/unreduced.js";
-import { oracleOf } from "../../src/validate/explorer/violation-oracle.js";
+import { brokenBy, oracleOf } from "../../src/validate/explorer/violation-oracle.js";
 import { PatchError } from "../../src/validate/mutants/patched-build.js";
 import { packageRoot, workerUrl } from "../../src/workers/worker-url.js";
 import { type Patch, patchedCopy } from "../helpers/patched-copy.js";
@@ -141,19 +141,31 @@ describe("searches without a reduction", () => {
   });
 });
 
-describe("the oracle of a violation", () => {
-  it.each([
-    ["asleep: driver, relay", "O5"],
-    ["driver and relay have guest avail ring at once", "hand-over"],
-    ["device: a store of 4 bytes at 88, where it may not write", "O6"],
-    ["request 0 is used and not yet marked", "O4"],
-    ["the guest's used ring is not marked", "O4"],
-    ["3 requests are used of 2", "O3"],
-    ["driver: request 0 has length 767", "O3"],
-    ["device: request 0 is 1 × 768 bytes at 4160", "O2"],
-    ["relay: 1 free and 1 in flight of 1", "O1"],
-    ["relay: used-id-unknown: the device's used ring names a head it does not have", "all"],
-  ])("%s: %s", (what, oracle) => expect(oracleOf(what)).toBe(oracle));
+describe("the oracle of a violation, and what a relay has broken by it", () => {
+  it.each<[string, string, string, number]>([
+    ["asleep: driver, relay", "O5", "O5", 25],
+    ["driver and relay have guest avail ring at once", "hand-over", "O2", 6],
+    ["relay and driver have guest used ring at once", "hand-over", "O3", 8],
+    ["device: a store of 4 bytes at 88, where it may not write", "O6", "O6", 5],
+    ["request 0 is used and not yet marked", "O4", "O4", 20],
+    ["the guest's used ring is not marked", "O4", "O4", 20],
+    ["3 requests are used of 2", "O3", "O3", 8],
+    ["used entry 1 is of no request", "O3", "O3", 8],
+    ["driver: request 0 has length 767", "O3", "O3", 39],
+    ["driver: request 1 comes back before 0", "O3", "O3", 8],
+    ["driver: used-id-unknown: the used ring names a head that is not in flight", "all", "O3", 8],
+    ["device: request 0 is 1 × 768 bytes at 4160", "O2", "O2", 6],
+    ["device: loop: a chain comes back to a descriptor", "all", "O2", 6],
+    ["relay: 1 free and 1 in flight of 1", "O1", "O1", 2],
+    ["relay: used-id-unknown: the device's used ring names a head it does not have", "all", "O8", 36],
+    ["relay: O9: what save() gives cannot be cloned", "all", "O9", 0],
+    ["relay: O1 (invariant 2): 3 chains of 2", "all", "O1", 2],
+    ["relay: a step remembers what is not in its state", "all", "O9", 0],
+    ["a fault that nobody has named", "all", "O8", 36],
+  ])("%s: %s, %s %i", (what, oracle, id, invariant) => {
+    expect(oracleOf(what)).toBe(oracle);
+    expect(brokenBy(what)).toEqual({ id, invariant });
+  });
 });
 
 describe("patched copies", () => {

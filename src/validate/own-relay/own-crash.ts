@@ -7,13 +7,13 @@ import { runCrashPoints } from "../crash/crash-points.js";
 import type { CrashRelays } from "../crash/crash-relays.js";
 import { runCrash } from "../crash/crash-run.js";
 import type { CrashPoint, Scenario } from "../crash/scenario.js";
+import { brokenBy } from "../explorer/violation-oracle.js";
 import { Violation } from "../oracles/violation.js";
 import { Bench } from "../rig/ground.js";
 import { AdaptedRelay } from "./adapt.js";
 import type { AgainCrash } from "./again.js";
 import type { CreateRelay, OwnRecord } from "./interface.js";
 import { type Broken, firsts, type OwnProfile } from "./judge.js";
-import { oracleOf } from "./own-explore.js";
 import { Pulse, PulseMemory } from "./pulse-memory.js";
 
 /** What came of killing a relay. */
@@ -52,7 +52,7 @@ function brokenAt(scenario: Scenario, kills: readonly CrashPoint[], what: string
   const died = kills.map(({ store, side }) => `${side} its store ${store}`).join(", then the next one ");
   const queue = `${chains} × ${form}, ${eventIdx ? "event idx" : "flags"}, shadow ring of ${shadowNum}`;
   const where = `crash point, ${queue}, killed ${died || "nowhere"}`;
-  return { ...oracleOf(what), where, what, again: { kind: "crash", scenario, kills } };
+  return { ...brokenBy(what), where, what, again: { kind: "crash", scenario, kills } };
 }
 
 function crashRelays(createRelay: CreateRelay, heart: Heartbeat): CrashRelays {

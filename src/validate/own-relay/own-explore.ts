@@ -4,7 +4,7 @@ import { threePartyPlay } from "../explorer/play.js";
 import type { MemoryModel } from "../explorer/positions.js";
 import { randomOrders } from "../explorer/random-orders.js";
 import { Stage } from "../explorer/stage.js";
-import type { OracleId } from "../oracles/violation.js";
+import { brokenBy } from "../explorer/violation-oracle.js";
 import type { AgainExplorer } from "./again.js";
 import { exploredSteps } from "./explored-steps.js";
 import type { CreateRelay } from "./interface.js";
@@ -90,7 +90,7 @@ function foundBy(violation: Violation | undefined, again: AgainExplorer, seed?: 
   const { memory, ring, event_idx, log } = again;
   const where = `explorer, ${memory}, ring of ${ring}, ${event_idx ? "event idx" : "flags"}, log ${log ? "on" : "off"}`;
   const steps = exploredSteps(moves, new Stage({ ring, logged: log, tables: false, paths: ["svq"] }));
-  return { found: { ...oracleOf(what), where, what, steps, again, ...(seed === undefined ? {} : { seed }) } };
+  return { found: { ...brokenBy(what), where, what, steps, again, ...(seed === undefined ? {} : { seed }) } };
 }
 
 /** A mark is a full fence, and hides what lacks one: so most is explored without a log, and the marks by themselves. */
@@ -102,26 +102,3 @@ function stagesOf(profile: OwnProfile): readonly { ring: number; log: boolean }[
   ];
   return profile === "quick" ? quick : [...quick, { ring: 2, log: true }];
 }
-
-/** Which oracle a fault of a play belongs to: driver and device follow the rules, so it is the relay's all the same. */
-export function oracleOf(what: string): { readonly id: OracleId; readonly invariant: number } {
-  const [, id, invariant] = /\b(O\d)(?: \(invariant (\d+)\))?: /.exec(what) ?? [];
-  if (id !== undefined) return { id: id as OracleId, invariant: Number(invariant ?? 0) };
-  const [, oracle] = FAULTS.find(([pattern]) => pattern.test(what))!;
-  return oracle;
-}
-
-const FAULTS: readonly (readonly [RegExp, { readonly id: OracleId; readonly invariant: number }])[] = [
-  [/where it may not write$/, { id: "O6", invariant: 5 }],
-  [/a step remembers what is not in its state$/, { id: "O9", invariant: 0 }],
-  [/^relay: /, { id: "O8", invariant: 36 }],
-  [/^asleep: /, { id: "O5", invariant: 25 }],
-  // Bytes of one side that the other still has: of a used ring it is the return that is misled, else the chain.
-  [/ used .* at once$/, { id: "O3", invariant: 8 }],
-  [/ at once$/, { id: "O2", invariant: 6 }],
-  [/marked$/, { id: "O4", invariant: 20 }],
-  [/^driver: .* has length /, { id: "O3", invariant: 39 }],
-  [/^driver: |requests are used of /, { id: "O3", invariant: 8 }],
-  [/^device: /, { id: "O2", invariant: 6 }],
-  [/./, { id: "O8", invariant: 36 }],
-];
