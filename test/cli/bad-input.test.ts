@@ -1,6 +1,7 @@
 /** What cannot be done is refused in one line with its own exit code, and leaves nothing behind. */
 import { spawnSync } from "node:child_process";
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -13,6 +14,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { VERSION } from "../../src/cli/version.js";
+import { packageRoot } from "../../src/workers/worker-url.js";
 import { checkedBench } from "../helpers/bench-document.js";
 import { documentOf, expectNothingLeft, expectOneLine, refused, svq, svqJson, until } from "../helpers/svq.js";
 
@@ -33,6 +36,28 @@ function file(name: string, text: string): string {
   writeFileSync(path, text);
   return path;
 }
+
+describe("bin/svq.js, to which npx links", () => {
+  const bin = join(packageRoot(), "bin", "svq.js");
+
+  test("is what package.json names, and runs the build", () => {
+    const { bin: names } = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8"));
+    expect(names).toEqual({ svq: "bin/svq.js" });
+    const { stdout, status } = spawnSync(bin, ["--version"], { encoding: "utf8" });
+    expect({ stdout, status }).toEqual({ stdout: `${VERSION}\n`, status: 0 });
+  });
+
+  test("says in one line that nothing is built: exit 2", () => {
+    mkdirSync(join(folder, "bin"));
+    copyFileSync(bin, join(folder, "bin", "svq.mjs"));
+    const { stdout, stderr, status } = spawnSync(join(folder, "bin", "svq.mjs"), ["validate"], { encoding: "utf8" });
+    expect({ stdout, stderr, status }).toEqual({
+      stdout: "",
+      stderr: 'svq: it is not built; run "npm run build"\n',
+      status: 2,
+    });
+  });
+});
 
 describe.concurrent("a wrong word is refused by name", () => {
   test.each<[string[], RegExp]>([

@@ -3,7 +3,7 @@ import type { OracleId } from "../oracles/violation.js";
 /** Who says that something is wrong: the oracles of this folder's README. */
 export type Oracle = "O1" | "O2" | "O3" | "O4" | "O5" | "O6" | "hand-over" | "all";
 
-/** What a relay has broken: one of all the validator's oracles, and the number of its invariant; 0 where none says it. */
+/** What a relay has broken: one of all the validator's oracles, and the number of its invariant or 0. */
 export interface BrokenOracle {
   readonly id: OracleId;
   readonly invariant: number;
