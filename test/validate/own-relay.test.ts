@@ -155,6 +155,19 @@ test.concurrent("a relay that never yields is ended, and says at which step", { 
   expect(oracles.find(({ id }) => id === "O1")!.held).toBeNull();
 });
 
+test.concurrent.each([
+  ["never ends its first turn", "for (;;);", /^it makes no access for 5 s at step \d+ of run 1, in stage first run$/],
+  ["eats memory in its first turn", "for (;;) all.push(new Array(1e6).fill(1));", /, in stage first run$/],
+])("a relay that %s has broken O7, and is no module that does not load", { timeout: 60_000 }, async (_, loop, what) => {
+  const file = written(`import { MinimalRelay } from MINIMAL;
+    const all = [];
+    class Stuck extends MinimalRelay { step() { ${loop} } }
+    export const createRelay = (parts) => new Stuck(parts);`);
+  const { oracles, verdict } = await validated(file);
+  expect(verdict).toBe("broken");
+  expect(oracles.filter(({ held }) => held === false)).toMatchObject([{ id: "O7", what: expect.stringMatching(what) }]);
+});
+
 test("a relay that keeps something of each request leaks", { timeout: 120_000 }, async () => {
   const file = written(`import { MinimalRelay } from MINIMAL;
     class Keeps extends MinimalRelay {

@@ -29,7 +29,7 @@ export interface BrokenMessage extends Omit<Broken, "program"> {
 /** What a worker says. */
 export type OwnMessage =
   /** A stage begins. */
-  | { readonly kind: "stage"; readonly stage: Stage | "heap" | "explorer" | "crash points" | "trace" }
+  | { readonly kind: "stage"; readonly stage: Stage | "first run" | "heap" | "explorer" | "crash points" | "trace" }
   /** What a stage has found. */
   | { readonly kind: "found"; readonly broken: readonly BrokenMessage[] }
   /** How much was explored, and at how many points it was killed. */

@@ -176,7 +176,7 @@ class Watched {
     } else this.#wrong("O8", 36, `it threw ${error.message ?? String(error)}`);
   }
 
-  /** Its end: no module at all before the first stage, a broken oracle from then on. */
+  /** Its end: no module at all before it has made a relay, a broken oracle from then on. */
   #wrong(id: "O7" | "O8", invariant: number, what: string): void {
     if (this.#over) return;
     if (this.#stage === undefined) this.#unusable = `it does not load: ${what.replace("step 0 of run 0", "its start")}`;

@@ -42,6 +42,8 @@ function unusable(createRelay: unknown): string | undefined {
     if (why === undefined) {
       const { save, recover } = relay as OwnRelay;
       offers = { save: save !== undefined, recover: recover !== undefined };
+      // From here on it is a relay: one that hangs or grows has broken an oracle.
+      say({ kind: "stage", stage: "first run" });
     }
     return relay as ReturnType<CreateRelay>;
   };
