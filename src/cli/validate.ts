@@ -32,11 +32,11 @@ Examples:
   svq validate --catalogue --rows BI-12,BI-44      some rows of the bad-input catalogue
   svq validate --fuzz --profile full --for 10m     one part, for as long as there is time
   svq validate --fault wrong-length                a faulty relay: see the oracles find it (exit 1)
-  svq validate --explore --profile ci              every interleaving under SC, TSO and PSO: 30 million states
+  svq validate --explore --profile ci              every interleaving under SC, TSO and PSO: 32 million states
   svq validate --explore --only "pso, 2 × 1, flags, log on"    one exploration, by its name in the table
   svq validate --explore --twin relay-call-no-fence            a relay that lacks a fence: the shortest way to harm
   svq validate --relay examples/minimal-relay.js   your own relay: which oracles hold; --explore: orders and deaths only
-  svq validate --mutants                           does anything notice each of 63 mistakes?
+  svq validate --mutants                           does anything notice each of 79 mistakes?
   svq validate --replay svq-1a2b3c4d.trace         repeat a failure, access by access
 `;
 

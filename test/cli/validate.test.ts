@@ -141,7 +141,9 @@ test("SIGINT prints what there is, as aborted, and ends with 130 and nothing lef
   expectNothingLeft(run);
 });
 
-test("--mutants: each mistake is noticed, by a check that is named, and the shipping relay passes them all", async () => {
+test("--mutants: each mistake is noticed, by a check that is named, and the shipping relay passes them all", {
+  timeout: 400_000,
+}, async () => {
   interface Judged {
     readonly total: number;
     readonly killed: number;
@@ -149,7 +151,7 @@ test("--mutants: each mistake is noticed, by a check that is named, and the ship
     readonly list: { name: string; row: string; killed_by: string }[];
     readonly control: { killed_by: string | null };
   }
-  const document = await svqJson<Judged>(["validate", "--mutants"], 0, { timeoutMs: 110_000 });
+  const document = await svqJson<Judged>(["validate", "--mutants"], 0, { timeoutMs: 390_000 });
   expect(document).toMatchObject({ schema: "shadowvq.mutants/1", survivors: [], control: { killed_by: null } });
   expect(document.killed).toBe(document.total);
   expect(document.total).toBeGreaterThanOrEqual(36);
@@ -157,12 +159,14 @@ test("--mutants: each mistake is noticed, by a check that is named, and the ship
 });
 
 describe("somebody's own relay", () => {
+  // Some 45 s on two processors that nobody else uses.
+  const LONG = { timeout: 400_000 };
   const example = (name: string) => join(packageRoot(), "examples", name);
 
-  test("--relay says which oracle a broken one breaks, and leaves a trace that repeats it", async () => {
+  test("--relay says which oracle a broken one breaks, and leaves a trace that repeats it", LONG, async () => {
     const cwd = join(folder, "own");
     mkdirSync(cwd);
-    const found = await svq(["validate", "--relay", example("broken-wrong-length.js")], { cwd });
+    const found = await svq(["validate", "--relay", example("broken-wrong-length.js")], { cwd, timeoutMs: 390_000 });
     expect({ code: found.code, stderr: found.stderr }).toEqual({ code: 1, stderr: "" });
     expect(found.stdout).toMatch(/O3 .*BROKEN/);
     const [trace] = readdirSync(cwd);
@@ -170,8 +174,9 @@ describe("somebody's own relay", () => {
     expect(again.code).toBe(1);
   });
 
-  test("--relay finds nothing wrong with the minimal one", async () => {
-    const document = await svqJson<{ verdict: string }>(["validate", "--relay", example("minimal-relay.js")], 0);
+  test("--relay finds nothing wrong with the minimal one", LONG, async () => {
+    const args = ["validate", "--relay", example("minimal-relay.js")];
+    const document = await svqJson<{ verdict: string }>(args, 0, { timeoutMs: 390_000 });
     expect(document).toMatchObject({ schema: "shadowvq.validate-relay/1", verdict: "ok" });
   });
 
