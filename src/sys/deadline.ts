@@ -39,7 +39,7 @@ export function waitFor(fd: number, events: number, deadline: Deadline): boolean
 }
 
 /** Sleeps for `ms`, or until the deadline if that is sooner; false when it has passed. */
-export function nap(ms: number, deadline: Deadline): boolean {
+export function nap(ms: number, deadline: Pick<Deadline, "leftMs">): boolean {
   const leftMs = Math.min(ms, deadline.leftMs);
   if (leftMs === 0) return false;
   if (libc.poll(null, 0, leftMs) < 0 && errno() !== constants.errno.EINTR) check("poll", -1);

@@ -98,8 +98,18 @@ export class DataProcess {
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), PATIENCE_MS);
     const exit = await this.#exit;
     clearTimeout(timer);
+    if (this.#line.isOpen) this.#drain();
     this.#line.close();
     return { ...exit, stderr: this.#stderr };
+  }
+
+  /** Takes what is left of a process that has ended. */
+  #drain(): void {
+    try {
+      for (;;) this.#read();
+    } catch {
+      // The end of the line, whole or cut.
+    }
   }
 
   #read(): Told {

@@ -53,6 +53,8 @@ export interface BackEndManners {
   readonly lateMs?: number;
   /** Fetches and never completes requests beyond so many. */
   readonly completesAtMost?: number;
+  /** Never completes the request that it fetches as this one, from 1. */
+  readonly keepsOnly?: number;
   /** Fetches at most so many, so that the others are never fetched. */
   readonly fetchesAtMost?: number;
   /** Answers GET_VRING_BASE although it has requests, and completes them only then, or never. */
@@ -154,9 +156,10 @@ class Session {
   }
 
   #fetch(queue: Queue, ring: DeviceRing): void {
-    const { fetchesAtMost = Infinity, completesAtMost = Infinity, lateMs = 0 } = this.#manners;
+    const { fetchesAtMost = Infinity, completesAtMost = Infinity, lateMs = 0, keepsOnly } = this.#manners;
     while (queue.fetched < fetchesAtMost && ring.takeAvail()) {
-      const dueMs = queue.fetched >= completesAtMost ? Infinity : performance.now() + lateMs;
+      const kept = queue.fetched >= completesAtMost || queue.fetched + 1 === keepsOnly;
+      const dueMs = kept ? Infinity : performance.now() + lateMs;
       queue.pending.push({ head: ring.chain.head, dueMs, run: this.#device.request(ring, this.#table) });
       queue.fetched += 1;
     }

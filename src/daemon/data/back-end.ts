@@ -1,12 +1,13 @@
 import * as vu from "../../layout/vhost-user.js";
 import { featureBit } from "../../layout/virtio-config.js";
-import { Deadline } from "../../sys/deadline.js";
 import { closeAll, type OwnedFd } from "../../sys/fd.js";
+import { SocketPathError } from "../../sys/socket-address.js";
 import { type Received, SocketFault, UnixSocket } from "../../sys/unix-socket.js";
 import { checkReply } from "../../vhost-user/check-message.js";
 import { encodeMessage, type Message, MessageReader } from "../../vhost-user/codec.js";
 import { decodeBits, decodeU64, encodeBits } from "../../vhost-user/payloads.js";
 import { messageRule, requestName } from "../../vhost-user/requests.js";
+import { type Patience, patienceOf, type Wait } from "./patience.js";
 
 const NOTHING = new Uint8Array(0);
 const ACK_BYTES = 8;
@@ -24,7 +25,10 @@ export class BackEndRefused extends Error {
 /** What is done with a back end: asked, told, and counted. */
 export interface BackEndOptions {
   readonly path: string;
+  /** Longest wait for anything, in milliseconds. */
   readonly timeoutMs: number;
+  /** How long is waited instead. */
+  readonly patience?: Patience;
   /** Called with the name of each message that is sent. */
   readonly onSent: (name: string) => void;
 }
@@ -37,18 +41,21 @@ export interface BackEndOptions {
 export class BackEnd {
   readonly #socket: UnixSocket;
   readonly #options: BackEndOptions;
+  readonly #patience: Patience;
   readonly #reader = new MessageReader<OwnedFd>();
   readonly #piece = new Uint8Array(4096);
   #replyAck = false;
 
-  private constructor(socket: UnixSocket, options: BackEndOptions) {
+  private constructor(socket: UnixSocket, options: BackEndOptions, patience: Patience) {
     this.#socket = socket;
     this.#options = options;
+    this.#patience = patience;
   }
 
   /** Connects; throws SocketPathError. */
   static connect(options: BackEndOptions): BackEnd {
-    return new BackEnd(UnixSocket.connect(options.path, options.timeoutMs), options);
+    const { path, timeoutMs, patience = patienceOf(timeoutMs) } = options;
+    return new BackEnd(connected(path, patience.begin()), options, patience);
   }
 
   /** For a poller: it becomes readable when the back end closes. */
@@ -128,9 +135,14 @@ export class BackEnd {
 
   #send(request: number, flags: number, payload: Uint8Array, fds: readonly OwnedFd[]): void {
     const bytes = encodeMessage(request, flags, payload);
+    const wait = this.#patience.begin();
     this.#options.onSent(requestName(request));
     try {
-      if (this.#socket.send(bytes, fds, this.#options.timeoutMs) === bytes.length) return;
+      let sent = 0;
+      do {
+        sent += this.#socket.send(bytes.subarray(sent), sent === 0 ? fds : [], wait.sliceMs);
+        if (sent === bytes.length) return;
+      } while (wait.leftMs > 0);
     } catch (error) {
       if (error instanceof SocketFault) throw new BackEndLost(`the back end closed the connection`);
       throw error;
@@ -149,12 +161,13 @@ export class BackEnd {
 
   #reply(request: number, payload: Uint8Array): Message<OwnedFd> {
     const name = requestName(request);
-    const deadline = new Deadline(this.#options.timeoutMs);
+    const wait = this.#patience.begin();
     for (;;) {
       const target = this.#piece.subarray(0, this.#reader.wantBytes);
-      const received = this.#receive(target, deadline.leftMs);
+      const received = this.#receive(target, wait.sliceMs);
       if (received.kind === "nothing") {
-        throw new BackEndLost(`the back end has not answered ${name} within ${this.#options.timeoutMs} ms`);
+        if (wait.leftMs > 0) continue;
+        throw new BackEndLost(`the back end has not answered ${name} within ${wait.limit}`);
       }
       if (received.kind === "end") throw new BackEndLost(`the back end closed the connection at ${name}`);
       const { messages, fault } = this.#reader.read(target.subarray(0, received.bytes), received.fds);
@@ -165,6 +178,18 @@ export class BackEnd {
       const wrong = checkReply(reply, { request, payload });
       if (wrong !== undefined) throw new BackEndLost(`the back end's answer to ${name}: ${wrong.message}`);
       return reply;
+    }
+  }
+}
+
+/** Connects in pieces of the wait, of which a stop may shorten the rest. */
+function connected(path: string, wait: Wait): UnixSocket {
+  for (;;) {
+    try {
+      return UnixSocket.connect(path, wait.sliceMs);
+    } catch (error) {
+      const full = error instanceof SocketPathError && error.reason === "busy";
+      if (!full || wait.leftMs === 0) throw error;
     }
   }
 }

@@ -1,18 +1,13 @@
 import type { UnixSocket } from "../../sys/unix-socket.js";
 import { BackEnd, BackEndLost } from "./back-end.js";
-import type { DataOptions } from "./data-options.js";
-import type { DeviceEvents } from "./device-events.js";
-import type { FdLoop, Watch } from "./fd-loop.js";
+import type { Watch } from "./fd-loop.js";
 import { FrontEnd } from "./front-end.js";
 import { isPeerTrouble } from "./trouble.js";
-import { VhostDevice } from "./vhost-device.js";
+import { type DeviceGround, VhostDevice } from "./vhost-device.js";
 
 /** What a connection is made with. */
-export interface ConnectionParts {
+export interface ConnectionParts extends DeviceGround {
   readonly number: number;
-  readonly loop: FdLoop;
-  readonly options: DataOptions;
-  readonly events: DeviceEvents;
   /** Called with the name of each message of vhost-user, on both sides. */
   readonly onMessage: (name: string, way: "received" | "sent") => void;
 }
@@ -35,13 +30,14 @@ export class Connection {
    *
    * Throws SocketPathError, BackEndLost and what isPeerTrouble() knows, with everything closed.
    */
-  static open(socket: UnixSocket, { number, loop, options, events, onMessage }: ConnectionParts): Connection {
+  static open(socket: UnixSocket, parts: ConnectionParts): Connection {
     const opened: { close(): void }[] = [socket];
     try {
+      const { number, loop, options, patience, onMessage } = parts;
       const { connect: path, backendTimeoutMs: timeoutMs } = options;
-      const back = BackEnd.connect({ path, timeoutMs, onSent: (name) => onMessage(name, "sent") });
+      const back = BackEnd.connect({ path, timeoutMs, patience, onSent: (name) => onMessage(name, "sent") });
       opened.push(back);
-      const device = new VhostDevice(back, loop, options, events);
+      const device = new VhostDevice(back, parts);
       opened.push(device);
       const front = new FrontEnd(socket, device, (name) => onMessage(name, "received"));
       const connection = new Connection(number, front, device);
@@ -55,14 +51,20 @@ export class Connection {
     }
   }
 
-  /** Stops the device, where there still is a back end: what the guest waits for is returned as far as it is done. */
-  stop(hasBackEnd: boolean): void {
+  /**
+   * Stops the device, where there still is a back end: what the guest waits for is returned as far as it is done.
+   *
+   * Returns why the back end was lost on the way, if it was.
+   */
+  stop(hasBackEnd: boolean): BackEndLost | undefined {
     this.#unwatch();
     try {
       if (hasBackEnd) this.device.stopAll();
     } catch (error) {
-      if (!(error instanceof BackEndLost) && !isPeerTrouble(error)) throw error;
+      if (error instanceof BackEndLost) return error;
+      if (!isPeerTrouble(error)) throw error;
     }
+    return undefined;
   }
 
   /** Closes both sides; it is stopped before. */

@@ -26,6 +26,10 @@ export class ControlLine {
   #kept = "";
   #unsent: Uint8Array = NOTHING;
   readonly #decoder = new TextDecoder();
+  /** Commands that came while somebody waited for something else. */
+  #commands: Command[] = [];
+  #gone = false;
+  #stopAsked = false;
 
   /** Speaks on a connected Unix socket that this process has inherited. */
   constructor(fd: number) {
@@ -37,19 +41,38 @@ export class ControlLine {
     return this.#socket.fd;
   }
 
+  /** Whether commands are there that read() has not handed out; no poller tells of them. */
+  get hasCommands(): boolean {
+    return this.#commands.length > 0;
+  }
+
   /** Takes the commands that are there; undefined once the main process is gone. */
   read(): Command[] | undefined {
-    const commands: Command[] = [];
-    for (;;) {
+    this.#receive();
+    const commands = this.#commands;
+    this.#commands = [];
+    return this.#gone ? undefined : commands;
+  }
+
+  /** Whether the main process has ever asked to stop, or is gone; read() hands the command out all the same. */
+  stopAsked(): boolean {
+    this.#receive();
+    return this.#gone || this.#stopAsked;
+  }
+
+  #receive(): void {
+    while (!this.#gone) {
       const received = this.#socket.receive(this.#piece);
       closeAll(received.fds);
-      if (received.kind === "end") return undefined;
-      if (received.kind === "nothing") return commands;
+      if (received.kind === "nothing") return;
+      this.#gone = received.kind === "end";
       this.#kept += this.#decoder.decode(this.#piece.subarray(0, received.bytes), { stream: true });
-      if (this.#kept.length > LINE_BYTES_MAX) return undefined;
+      this.#gone ||= this.#kept.length > LINE_BYTES_MAX;
       const lines = this.#kept.split("\n");
       this.#kept = lines.pop()!;
-      commands.push(...lines.flatMap(commandOf));
+      const commands = lines.flatMap(commandOf);
+      this.#stopAsked ||= commands.some(({ execute }) => execute === "stop");
+      this.#commands.push(...commands);
     }
   }
 

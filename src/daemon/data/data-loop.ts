@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { openFdCount } from "../../sys/process.js";
 import { SocketPathError } from "../../sys/socket-address.js";
 import type { UnixSocket } from "../../sys/unix-socket.js";
@@ -12,6 +13,7 @@ import { addTotals, featureReport, iovaMappings, noTotals, queueStats, queueStat
 import { FdLoop } from "./fd-loop.js";
 import { FrontEndGone } from "./front-end.js";
 import { FrontListener } from "./front-listener.js";
+import { Patience } from "./patience.js";
 import { isPeerTrouble } from "./trouble.js";
 
 /** Turns of the queues between two looks at the sockets, while there is work. */
@@ -31,11 +33,16 @@ export class DataLoop {
   readonly #line: ControlLine;
   readonly #loop = new FdLoop();
   readonly #listener: FrontListener;
+  readonly #patience: Patience;
   readonly #courtesy = new Courtesy();
   readonly #messages = new Map<string, { received: number; sent: number }>();
   #connection: Connection | undefined;
   #connections = 0;
   #ended = false;
+  /** Whether memory may have been let go of since the engine could clean up behind it. */
+  #untidy = false;
+  /** Chains that guests lost for good. */
+  #lostCount = 0;
   #totals = noTotals();
   #switches = 0;
   #faults = 0;
@@ -45,16 +52,30 @@ export class DataLoop {
   constructor(options: DataOptions, line: ControlLine) {
     this.#options = options;
     this.#line = line;
+    const { backendTimeoutMs: timeoutMs, graceMs } = options;
+    this.#patience = new Patience({ timeoutMs, graceMs, stopAsked: () => line.stopAsked() });
     this.#listener = new FrontListener(options.listen, (why) => line.event("PEER_REFUSED", { why }));
     this.#loop.watch(this.#listener.fd, () => this.#accept());
     this.#loop.watch(line.fd, () => this.#readCommands());
     line.event("DEVICE_READY", { listen: options.listen });
   }
 
-  /** Runs until it is told to stop, or the main process is gone. */
-  run(): void {
+  /**
+   * Runs until it is told to stop, or the main process is gone; returns how many chains the last guest lost by that.
+   *
+   * It hardly ever returns to Node's event loop, where Node frees what it keeps for each view of memory that is gone:
+   * it does so when messages have come, which alone make and drop views.
+   */
+  async run(): Promise<number> {
     try {
-      while (!this.#ended) this.#turn();
+      while (!this.#ended) {
+        this.#turn();
+        if (this.#untidy) await nextTurn();
+        this.#untidy = false;
+      }
+      this.#lostCount = 0;
+      this.#disconnect("the relay stops");
+      return this.#lostCount;
     } finally {
       this.#disconnect("the relay stops");
       this.#listener.close();
@@ -79,6 +100,7 @@ export class DataLoop {
         }
         // Nothing moved: whoever sleeps now has asked all peers to ring, and looked once more.
         const safe = this.#connection?.device.arm() ?? true;
+        if (this.#line.hasCommands) return this.#readCommands();
         const awake = this.#line.flush() ? FOREVER_MS : UNREAD_MS;
         this.#loop.turn(safe ? awake : 0);
         return;
@@ -113,9 +135,9 @@ export class DataLoop {
   #connect(socket: UnixSocket): void {
     const number = ++this.#connections;
     const onMessage = (name: string, way: "received" | "sent") => this.#count(name, way);
-    const parts = { number, loop: this.#loop, options: this.#options, events: this.#events(number), onMessage };
+    const ground = { loop: this.#loop, options: this.#options, patience: this.#patience, events: this.#events(number) };
     try {
-      this.#connection = Connection.open(socket, parts);
+      this.#connection = Connection.open(socket, { number, onMessage, ...ground });
       this.#line.event("CONNECTED", { connection: number });
     } catch (error) {
       if (!isPeerTrouble(error) && !(error instanceof BackEndLost) && !(error instanceof SocketPathError)) throw error;
@@ -148,15 +170,18 @@ export class DataLoop {
     const connection = this.#connection;
     const { number, device } = connection;
     this.#connection = undefined;
-    connection.stop(hasBackEnd);
+    const lost = connection.stop(hasBackEnd);
+    if (lost !== undefined) this.#line.event("BACKEND_LOST", { connection: number, why: lost.message });
     this.#totals = addTotals(this.#totals, device.queues);
     this.#switches += device.switches;
     this.#faults += device.faults;
     connection.close();
+    this.#lostCount += device.lostCount;
     this.#line.event("DISCONNECTED", { connection: number, why });
   }
 
   #count(name: string, way: "received" | "sent"): void {
+    this.#untidy = true;
     const counts = this.#messages.get(name) ?? { received: 0, sent: 0 };
     counts[way] += 1;
     this.#messages.set(name, counts);

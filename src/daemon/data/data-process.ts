@@ -16,7 +16,11 @@ if (isMainThread) for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.
 try {
   const worker = isMainThread ? undefined : (workerData as DataWorkerData);
   const options = parseDataOptions(worker === undefined ? process.argv[2] : JSON.stringify(worker.options));
-  new DataLoop(options, new ControlLine(worker?.controlFd ?? CONTROL_FD)).run();
+  const lostCount = await new DataLoop(options, new ControlLine(worker?.controlFd ?? CONTROL_FD)).run();
+  if (lostCount > 0) {
+    process.stderr.write(`the guest of ${options.listen} lost ${lostCount} requests that its back end kept\n`);
+    process.exitCode = EXIT.broken;
+  }
 } catch (error) {
   const unusable = error instanceof ConfigError || error instanceof NativeError;
   process.stderr.write(`${unusable ? error.message : ((error as Error).stack ?? String(error))}\n`);

@@ -8,7 +8,7 @@ import { buildPath } from "../../relay/paths.js";
 import type { ShadowVirtqueue } from "../../relay/shadow-virtqueue.js";
 import { PeerFault } from "../../ring/peer-fault.js";
 import type { RingState } from "../../ring/ring-state.js";
-import { Deadline, nap } from "../../sys/deadline.js";
+import { nap } from "../../sys/deadline.js";
 import { EventFdNotifier } from "../../sys/event-fd.js";
 import { COUNTERS } from "../../telemetry/counters.js";
 import type { QueueSetup } from "../../transport/driver-transport.js";
@@ -18,6 +18,7 @@ import type { BackEnd } from "./back-end.js";
 import type { FdLoop, Watch } from "./fd-loop.js";
 import { guestSetup, guestUsedIdx } from "./guest-ring.js";
 import type { GuestTable } from "./guest-table.js";
+import type { Patience, Wait } from "./patience.js";
 import { tellFile, tellRing } from "./ring-messages.js";
 import type { ShadowRegion } from "./shadow-region.js";
 import { askVringBase } from "./vring-base.js";
@@ -41,7 +42,7 @@ export interface QueueGround {
   readonly indirect: boolean;
   /** Whether the back end has queues enabled by message, rather than by their kick. */
   readonly canEnable: boolean;
-  readonly timeoutMs: number;
+  readonly patience: Patience;
 }
 
 /**
@@ -63,6 +64,8 @@ export class LiveQueue {
   path: ShadowVirtqueue | undefined;
   /** Whether the back end has started it. */
   live = false;
+  /** Chains that were given up and that no guest which goes on at its used index offers again. */
+  lostCount = 0;
   #marks: GuestMarks | undefined;
   /** Where in guest memory writes to the used ring are logged. */
   #usedAt = 0;
@@ -107,6 +110,7 @@ export class LiveQueue {
     this.#usedAhead = u16(guestUsedIdx(ground.table, setup) - this.session.base);
     // From the first message on the back end may have started it, whatever becomes of the others.
     this.live = true;
+    this.lostCount = 0;
     if (ground.shadowAt === undefined) this.#startGuestRing(ground);
     else this.#startShadow(ground, setup, ground.shadowAt);
     const enable = encodeVringState({ index: this.index, num: Number(this.session.enabled) });
@@ -129,11 +133,11 @@ export class LiveQueue {
     // From here on the relay looks by itself.
     this.path?.hush();
     const base = askVringBase(ground.back, this.index, this.path === undefined ? this.call : this.#deviceCall);
-    const deadline = new Deadline(ground.timeoutMs);
+    const wait = ground.patience.begin();
     const state =
       this.path === undefined
-        ? this.#letFinish(ground.table, base, handOver ? deadline : undefined)
-        : this.#takeBack(this.path, base, deadline);
+        ? this.#letFinish(ground.table, base, handOver ? wait : undefined)
+        : this.#takeBack(this.path, base, wait);
     this.path = undefined;
     this.session.base = state.lastAvailIdx;
     return state;
@@ -146,6 +150,7 @@ export class LiveQueue {
     this.path?.abandon();
     // As vhost's users do when a base is lost: what was used is known, what was in flight is not.
     if (this.path !== undefined) this.session.base = this.path.state.guestUsedIdx;
+    this.lostCount += this.path?.lostAtUsedIdx() ?? 0;
     this.path = undefined;
   }
 
@@ -242,7 +247,7 @@ export class LiveQueue {
   }
 
   /** Waits until the back end has returned what it fetched, then takes the rest back by identity. */
-  #takeBack(path: ShadowVirtqueue, base: number, deadline: Deadline): RingState {
+  #takeBack(path: ShadowVirtqueue, base: number, wait: Wait): RingState {
     try {
       // Posted receive buffers never complete: only what was fetched is waited for.
       for (;;) {
@@ -250,7 +255,7 @@ export class LiveQueue {
         const unfetched = u16(path.state.shadowAvailIdx - base);
         if (unfetched === path.inFlight) return path.stop({ lastAvailIdx: base, usedIdx: base });
         if (unfetched > path.inFlight) throw new PeerFault("used-idx-overrun", `the back end stops at ${base}`);
-        if (!nap(NAP_MS, deadline)) throw new PeerFault("used-idx-overrun", CHAINS_LEFT);
+        if (!nap(NAP_MS, wait)) throw new PeerFault("used-idx-overrun", CHAINS_LEFT);
       }
     } catch (error) {
       this.abandon();
@@ -259,11 +264,11 @@ export class LiveQueue {
   }
 
   /** Waits until a back end that worked on the guest's ring has returned there what it fetched. */
-  #letFinish(table: GuestTable, base: number, deadline: Deadline | undefined): RingState {
+  #letFinish(table: GuestTable, base: number, wait: Wait | undefined): RingState {
     this.session.base = base;
     const setup = guestSetup(table, this.session);
-    while (deadline !== undefined && u16(guestUsedIdx(table, setup) - base) !== this.#usedAhead) {
-      if (!nap(NAP_MS, deadline)) throw new PeerFault("used-idx-overrun", CHAINS_LEFT);
+    while (wait !== undefined && u16(guestUsedIdx(table, setup) - base) !== this.#usedAhead) {
+      if (!nap(NAP_MS, wait)) throw new PeerFault("used-idx-overrun", CHAINS_LEFT);
     }
     return { lastAvailIdx: base, usedIdx: base };
   }

@@ -18,10 +18,19 @@ import { type FeatureOffer, offerFeatures } from "./feature-offer.js";
 import { GuestTable } from "./guest-table.js";
 import { LiveQueue, type QueueGround } from "./live-queue.js";
 import { PathChoice } from "./path-choice.js";
+import type { Patience } from "./patience.js";
 import { ShadowRegion } from "./shadow-region.js";
 import { isPeerTrouble } from "./trouble.js";
 
 const PAUSES_KEPT = 64;
+
+/** What a device is made with, beside its back end. */
+export interface DeviceGround {
+  readonly loop: FdLoop;
+  readonly options: DataOptions;
+  readonly patience: Patience;
+  readonly events: DeviceEvents;
+}
 
 /**
  * A device between a front end and a back end: its features, its memory, its queues, and which path they are on.
@@ -41,6 +50,7 @@ export class VhostDevice {
   switches = 0;
   faults = 0;
   readonly #options: DataOptions;
+  readonly #patience: Patience;
   readonly #events: DeviceEvents;
   readonly #loop: FdLoop;
   readonly #shadow: ShadowRegion;
@@ -49,8 +59,9 @@ export class VhostDevice {
   readonly #log = new DeviceLog();
 
   /** Asks the back end what it has; throws BackEndLost. The connection is this device's from then on. */
-  constructor(back: BackEnd, loop: FdLoop, options: DataOptions, events: DeviceEvents) {
+  constructor(back: BackEnd, { loop, options, patience, events }: DeviceGround) {
     this.back = back;
+    this.#patience = patience;
     this.#loop = loop;
     this.#options = options;
     this.#events = events;
@@ -189,9 +200,17 @@ export class VhostDevice {
     }
   }
 
-  /** Returns what the back end has used and gives up the rest: for a peer that is gone. */
+  /** Chains that the guest will wait for in vain. */
+  get lostCount(): number {
+    return this.queues.reduce((sum, queue) => sum + queue.lostCount, 0);
+  }
+
+  /** Returns what the back end has used and gives up the rest: for a peer that is gone; names what the guest lost. */
   close(): void {
-    for (const queue of this.queues) queue.giveUp();
+    for (const queue of this.queues) {
+      queue.giveUp();
+      if (queue.lostCount > 0) this.#events.queueBroken(queue.index, lossOf(queue));
+    }
     this.back.close();
     this.table.clear();
     this.#log.close();
@@ -264,7 +283,7 @@ export class VhostDevice {
       eventIdx: hasFeature(features, VIRTIO_RING_F_EVENT_IDX),
       indirect: hasFeature(features, VIRTIO_RING_F_INDIRECT_DESC),
       canEnable: this.offer.backHasProtocol,
-      timeoutMs: this.#options.backendTimeoutMs,
+      patience: this.#patience,
     };
   }
 
@@ -297,4 +316,8 @@ export class VhostDevice {
     queue.err?.signal();
     this.#events.queueBroken(queue.index, fault.message);
   }
+}
+
+function lossOf({ lostCount }: LiveQueue): string {
+  return `${lostCount} of the chains that the back end kept are older than some it returned: no guest offers them again`;
 }
