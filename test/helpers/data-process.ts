@@ -130,7 +130,7 @@ export class DataProcess {
 }
 
 /** A back end of the tests' own, in a process. */
-class BackEndProcess {
+export class BackEndProcess {
   readonly #child: ChildProcess;
   readonly #exit: Promise<void>;
   stderr = "";
