@@ -2,6 +2,10 @@
 
 /** Bytes of the longest line that a data process may send; a longer one ends it. */
 export const DEVICE_LINE_BYTES_MAX = 4 * 2 ** 20;
+/** UTF-16 units of the longest event or log record that a data process may send: they go to the log. */
+const TOLD_LENGTH_MAX = 16_384;
+/** Levels to which a line of a data process may nest: it is written again for clients, which takes stack. */
+const NESTING_MAX = 32;
 /** Bytes of the longest line that a client of the control socket may send; a longer one is an error reply. */
 export const CLIENT_LINE_BYTES_MAX = 2 ** 20;
 
@@ -100,9 +104,17 @@ export function parseDeviceLine(line: string): DeviceLine {
     return bad("a line that is no JSON");
   }
   if (!isRecord(message)) return bad("a line that is no object");
+  if (!nestsWithin(message, NESTING_MAX)) return bad(`a line that nests deeper than ${NESTING_MAX}`);
+  const told = Object.hasOwn(message, "event") || Object.hasOwn(message, "log");
+  if (told && line.length > TOLD_LENGTH_MAX) return bad(`an event or a record of over ${TOLD_LENGTH_MAX} characters`);
   if (Object.hasOwn(message, "event")) return readEvent(message);
   if (Object.hasOwn(message, "log")) return readLog(message["log"]);
   return readReply(message);
+}
+
+function nestsWithin(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return levels > 0 && Object.values(value).every((inner) => nestsWithin(inner, levels - 1));
 }
 
 /** What of a data process' words goes into a line of the log: plain values, under none of the log's own names. */

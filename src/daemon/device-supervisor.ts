@@ -9,6 +9,7 @@ import {
   timestampOf,
 } from "./control-messages.js";
 import { type DeviceProcess, type ProcessEnd, type StartDevice, unusable } from "./device-process.js";
+import { LineLimit } from "./line-limit.js";
 import type { DeviceFacts, RoutedDevice } from "./router.js";
 import { removeStale, SocketFile } from "./socket-file.js";
 import type { Timers } from "./timers.js";
@@ -58,6 +59,7 @@ export class DeviceSupervisor implements RoutedDevice {
   readonly #heard: DeviceHeard;
   readonly #timers: Timers;
   readonly #backOff = new BackOff();
+  readonly #limit: LineLimit;
   #state: DeviceFacts["process"] = "starting";
   #life: Life | undefined;
   #restarts = 0;
@@ -76,6 +78,7 @@ export class DeviceSupervisor implements RoutedDevice {
     this.#start = start;
     this.#heard = heard;
     this.#timers = timers;
+    this.#limit = new LineLimit(timers, (dropped) => this.#tellDropped(dropped));
   }
 
   /** Starts the data process; resolves when it listens, rejects with UsageError (exit code 2) or RunBroken. */
@@ -170,7 +173,7 @@ export class DeviceSupervisor implements RoutedDevice {
   #take(life: Life, text: string | undefined): void {
     const line = text === undefined ? { kind: "bad" as const, why: "a line that is too long" } : parseDeviceLine(text);
     if (line.kind === "bad") this.#end(life, `it sent ${line.why}`);
-    else if (line.kind === "log") this.#heard.log(line.log);
+    else if (line.kind === "log") this.#logged(line.log);
     else if (line.kind === "event") this.#happened(life, line.event);
     else {
       const pending = life.pending.get(line.id);
@@ -191,7 +194,18 @@ export class DeviceSupervisor implements RoutedDevice {
       this.#onFirst?.resolve();
       this.#onFirst = undefined;
     }
+    if (!this.#limit.takes(event.event)) return;
     this.#heard.event({ ...event, data: { ...event.data, device: this.options.listen } });
+  }
+
+  #logged(line: DeviceLogLine): void {
+    if (this.#limit.takes("log")) this.#heard.log(line);
+  }
+
+  #tellDropped(dropped: Readonly<Record<string, number>>): void {
+    const words = Object.entries(dropped).map(([kind, count]) => `${count} more of ${kind}`);
+    const data = { listen: this.options.listen, device: this.options.listen, dropped, why: words.join(", ") };
+    this.#heard.event({ event: "LINES_DROPPED", data, timestamp: timestampOf(Date.now()) });
   }
 
   /** Looks now and then whether the process still answers; a process that hangs serves nobody. */
@@ -213,6 +227,7 @@ export class DeviceSupervisor implements RoutedDevice {
 
   #over(life: Life, end: ProcessEnd): void {
     life.untimed();
+    this.#limit.flush();
     this.#life = undefined;
     this.#tidy = end.code === 0 || unusable(end) !== undefined;
     const gone = new ControlError("DeviceNotActive", `${this.options.listen}: its data process ended`);

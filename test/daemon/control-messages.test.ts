@@ -68,3 +68,16 @@ test("a field of a log line never takes one of the log's own names", () => {
 test("a moment is seconds and microseconds", () => {
   expect(timestampOf(1_700_000_000_123.5)).toEqual({ seconds: 1_700_000_000, microseconds: 123_500 });
 });
+
+test("a line that nests so deeply that writing it again would end the daemon is bad, and so is an endless event", () => {
+  const nested = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`;
+  expect(() => JSON.stringify(JSON.parse(nested(1e6)))).toThrow(RangeError);
+  for (const line of [`{"return":${nested(1e6)},"id":1}`, `{"event":"A","data":{"a":${nested(1e6)}}}`]) {
+    expect(parseDeviceLine(line)).toEqual({ kind: "bad", why: "a line that nests deeper than 32" });
+  }
+  expect(parseDeviceLine(`{"return":${nested(31)},"id":1}`).kind).toBe("return");
+  const why = "x".repeat(16_384);
+  expect(parseDeviceLine(JSON.stringify({ event: "A", data: { why } })).kind).toBe("bad");
+  expect(parseDeviceLine(JSON.stringify({ log: { level: "info", msg: why } })).kind).toBe("bad");
+  expect(parseDeviceLine(JSON.stringify({ return: { why }, id: 1 })).kind).toBe("return");
+});
