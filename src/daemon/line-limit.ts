@@ -17,7 +17,7 @@ interface Bucket {
 }
 
 /**
- * Bounds what a data process says: 50 lines of a kind at once, then one a second, and a report of how many were dropped.
+ * Bounds what a data process says: 50 lines of a kind at once, then one a second, and reports of how many more came.
  *
  * A peer decides how often it connects, breaks a queue or lies. Neither the disk behind the log nor a client of the
  * control socket is to pay for that. Kinds are counted apart, so that what is frequent does not hide what is rare.

@@ -19,7 +19,8 @@ export interface RunningParts {
 export async function shutDown(parts: RunningParts, log: Logger): Promise<boolean> {
   parts.control?.tell(shutdownEvent());
   const killed = await parts.supervisor.stop();
-  for (const device of killed) log.error({ device }, "the data process was killed after its grace, or its guest lost requests");
+  for (const device of killed)
+    log.error({ device }, "the data process was killed after its grace, or its guest lost requests");
   await Promise.all([parts.control?.close(), parts.metrics?.close()]);
   return killed.length === 0;
 }

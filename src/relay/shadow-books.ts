@@ -1,4 +1,5 @@
 import type { Parts } from "../memory/role.js";
+import { u16 } from "../memory/shared-memory.js";
 import type { Accounting } from "../ring/driver-ring.js";
 
 /** Columns of the private books: one row of int32 for each shadow descriptor. */
@@ -116,4 +117,20 @@ export class ShadowBooks {
       index = this.rows[(index << ROW_SHIFT) + BOOKS.next]!;
     }
   }
+}
+
+/**
+ * Chains in flight that a guest loses when its ring goes on at the used index: those older than what is offered again.
+ *
+ * `parts` is ShadowVirtqueue.parts(). None, as long as the device returned chains in their order.
+ */
+export function lostAtUsedIdx({ state, tables }: Parts): number {
+  const rows = tables[0]!;
+  const newest = state["lastAvailIdx"]!;
+  const offeredAgain = u16(newest - state["guestUsedIdx"]!);
+  let lost = 0;
+  for (let row = 0; row < rows.length; row += 1 << ROW_SHIFT) {
+    if (rows[row + BOOKS.count] !== 0 && u16(newest - rows[row + BOOKS.availIdx]!) > offeredAgain) lost++;
+  }
+  return lost;
 }

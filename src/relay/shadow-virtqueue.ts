@@ -415,23 +415,6 @@ export class ShadowVirtqueue implements DataPath {
     return { lastAvailIdx: state.lastAvailIdx, usedIdx: state.guestUsedIdx };
   }
 
-  /**
-   * Chains in flight that a guest loses when its ring goes on at the used index: older than what is offered again.
-   *
-   * None as long as the device returned chains in their order.
-   */
-  lostAtUsedIdx(): number {
-    const { state } = this;
-    const offeredAgain = u16(state.lastAvailIdx - state.guestUsedIdx);
-    const { rows } = this.#books;
-    let lost = 0;
-    this.#books.eachInFlight((first) => {
-      const age = u16(state.lastAvailIdx - rows[(first << ROW_SHIFT) + ROW_AVAIL_IDX]!);
-      if (age > offeredAgain) lost++;
-    });
-    return lost;
-  }
-
   abandon(): void {
     const { marks, counters } = this.#parts;
     const ranges: { address: number; bytes: number }[] = [];

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { constants } from "node:os";
 import { EFD_CLOEXEC, EFD_NONBLOCK, F_GETFL, F_SETFL, IOVEC, O_NONBLOCK, RWF_NOWAIT } from "../layout/linux.js";
 import type { Notifier } from "../memory/bell.js";
@@ -46,11 +46,14 @@ export class EventFdNotifier implements Notifier {
    *
    * Throws EventFdFault, with the descriptor closed, when it is anything else: writing to a pipe, a file or a
    * terminal could block or do harm, and one that counts down by 1 would wake us up to 2^64 times for one write.
+   * Throws NativeError, likewise, when this process has no descriptor left to look with.
    */
   static received(owned: OwnedFd): EventFdNotifier {
     try {
-      const info = readFileSync(`/proc/self/fdinfo/${owned.fd}`, "latin1");
-      if (!/^eventfd-count:/m.test(info)) throw new EventFdFault("the descriptor is of another kind");
+      // By its name first: what fdinfo says of other kinds can be as long as a peer likes.
+      const kind = ofProc(() => readlinkSync(`/proc/self/fd/${owned.fd}`));
+      if (kind !== "anon_inode:[eventfd]") throw new EventFdFault("the descriptor is of another kind");
+      const info = ofProc(() => readFileSync(`/proc/self/fdinfo/${owned.fd}`, "latin1"));
       if (/^eventfd-semaphore:\s*1/m.test(info)) throw new EventFdFault("it counts down by 1 (EFD_SEMAPHORE)");
       const flags = check("fcntl", libc.fcntl(owned.fd, F_GETFL, 0));
       check("fcntl", libc.fcntl(owned.fd, F_SETFL, flags | O_NONBLOCK));
@@ -105,5 +108,16 @@ export class EventFdNotifier implements Notifier {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+/** What /proc says; throws NativeError. */
+function ofProc(read: () => string): string {
+  try {
+    return read();
+  } catch (error) {
+    const { errno: number, syscall } = error as NodeJS.ErrnoException;
+    if (number === undefined) throw error;
+    throw new NativeError(syscall ?? "open", -number, "/proc");
   }
 }

@@ -26,13 +26,16 @@ export class DataProcess {
   #id = 0;
   #stderr = "";
 
-  constructor(options: DataProcessOptions) {
+  /** With `fdLimit`, the process may have so many descriptors and no more. */
+  constructor(options: DataProcessOptions, fdLimit?: number) {
     // Refuses a build older than its sources.
     workerUrl("driver");
     this.options = options;
     const [ours, theirs] = UnixSocket.pair();
     const file = join(packageRoot(), "dist/src/daemon/data/data-process.js");
-    this.#child = spawn(process.execPath, [file, JSON.stringify(options)], {
+    const limit = fdLimit === undefined ? ":" : `ulimit -n ${fdLimit}`;
+    const command = ["-c", `${limit} && exec "$0" "$@"`, process.execPath, file, JSON.stringify(options)];
+    this.#child = spawn("sh", command, {
       stdio: ["ignore", "ignore", "pipe", theirs.fd],
     });
     theirs.close();
@@ -172,11 +175,13 @@ export interface RelayedOptions extends Partial<DataProcessOptions> {
   readonly queues?: number;
   readonly diskBytes?: number;
   readonly sessions?: readonly BackEndManners[];
+  /** Descriptors that the data process may have. */
+  readonly fdLimit?: number;
 }
 
 /** Runs `use` with a data process and a back end; both have ended well, and nothing is left, when it returns. */
 export async function withRelayed(options: RelayedOptions, use: (relayed: Relayed) => unknown): Promise<void> {
-  const { queues = 1, diskBytes = 1 << 20, sessions = [], ...given } = options;
+  const { queues = 1, diskBytes = 1 << 20, sessions = [], fdLimit, ...given } = options;
   const folder = mkdtempSync(join(tmpdir(), "test-data-"));
   const [listen, connect] = [join(folder, "guest.sock"), join(folder, "disk.sock")];
   const back = new BackEndProcess({ path: connect, queues, diskBytes, sessions });
@@ -184,7 +189,7 @@ export async function withRelayed(options: RelayedOptions, use: (relayed: Relaye
   try {
     await back.ready();
     const usual = { index: 0, listen, connect, datapath: "svq", maskBackendFeatures: "", graceMs: 5000 } as const;
-    relay = new DataProcess({ ...usual, ...given });
+    relay = new DataProcess({ ...usual, ...given }, fdLimit);
     await use({ relay, path: listen, folder });
     const end = await relay.stop();
     if (end.code !== 0) throw new Error(`the data process ended with ${end.code ?? end.signal}: ${end.stderr}`);

@@ -1,9 +1,10 @@
 import type { UnixSocket } from "../../sys/unix-socket.js";
 import { BackEnd, BackEndLost } from "./back-end.js";
+import type { DeviceGround } from "./device-events.js";
 import type { Watch } from "./fd-loop.js";
 import { FrontEnd } from "./front-end.js";
 import { isPeerTrouble } from "./trouble.js";
-import { type DeviceGround, VhostDevice } from "./vhost-device.js";
+import { VhostDevice } from "./vhost-device.js";
 
 /** What a connection is made with. */
 export interface ConnectionParts extends DeviceGround {

@@ -1,5 +1,4 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { openFdCount } from "../../sys/process.js";
 import { SocketPathError } from "../../sys/socket-address.js";
 import type { UnixSocket } from "../../sys/unix-socket.js";
 import { DATAPATHS } from "../control-messages.js";
@@ -9,7 +8,16 @@ import type { Command, ControlLine } from "./control-line.js";
 import { Courtesy } from "./courtesy.js";
 import type { DataOptions } from "./data-options.js";
 import type { Datapath } from "./device-events.js";
-import { addTotals, featureReport, iovaMappings, noTotals, queueStats, queueStatus } from "./device-report.js";
+import {
+  addTotals,
+  featureReport,
+  iovaMappings,
+  lossesOf,
+  noTotals,
+  processReport,
+  queueStats,
+  queueStatus,
+} from "./device-report.js";
 import { FdLoop } from "./fd-loop.js";
 import { FrontEndGone } from "./front-end.js";
 import { FrontListener } from "./front-listener.js";
@@ -41,8 +49,6 @@ export class DataLoop {
   #ended = false;
   /** Whether memory may have been let go of since the engine could clean up behind it. */
   #untidy = false;
-  /** Chains that guests lost for good. */
-  #lostCount = 0;
   #totals = noTotals();
   #switches = 0;
   #faults = 0;
@@ -70,12 +76,11 @@ export class DataLoop {
     try {
       while (!this.#ended) {
         this.#turn();
+        if (this.#line.hasCommands) this.#readCommands();
         if (this.#untidy) await nextTurn();
         this.#untidy = false;
       }
-      this.#lostCount = 0;
-      this.#disconnect("the relay stops");
-      return this.#lostCount;
+      return this.#disconnect("the relay stops");
     } finally {
       this.#disconnect("the relay stops");
       this.#listener.close();
@@ -100,9 +105,8 @@ export class DataLoop {
         }
         // Nothing moved: whoever sleeps now has asked all peers to ring, and looked once more.
         const safe = this.#connection?.device.arm() ?? true;
-        if (this.#line.hasCommands) return this.#readCommands();
         const awake = this.#line.flush() ? FOREVER_MS : UNREAD_MS;
-        this.#loop.turn(safe ? awake : 0);
+        this.#loop.turn(safe && !this.#line.hasCommands ? awake : 0);
         return;
       }
       this.#loop.turn(0);
@@ -165,8 +169,9 @@ export class DataLoop {
     this.#disconnect(messageOf(error), !(error instanceof BackEndLost));
   }
 
-  #disconnect(why: string, hasBackEnd = true): void {
-    if (this.#connection === undefined) return;
+  /** Ends the connection, if there is one; returns how many chains its guest lost for good. */
+  #disconnect(why: string, hasBackEnd = true): number {
+    if (this.#connection === undefined) return 0;
     const connection = this.#connection;
     const { number, device } = connection;
     this.#connection = undefined;
@@ -176,8 +181,10 @@ export class DataLoop {
     this.#switches += device.switches;
     this.#faults += device.faults;
     connection.close();
-    this.#lostCount += device.lostCount;
+    const losses = lossesOf(device.queues);
+    for (const { queue, reason } of losses) this.#line.event("QUEUE_BROKEN", { connection: number, queue, reason });
     this.#line.event("DISCONNECTED", { connection: number, why });
+    return losses.reduce((sum, { count }) => sum + count, 0);
   }
 
   #count(name: string, way: "received" | "sent"): void {
@@ -253,7 +260,6 @@ export class DataLoop {
   #stats(): object {
     const device = this.#connection?.device;
     const totals = addTotals(this.#totals, device?.queues ?? []);
-    const { user, system } = process.cpuUsage();
     return {
       ...totals,
       switches: this.#switches + (device?.switches ?? 0),
@@ -261,9 +267,7 @@ export class DataLoop {
       syscalls: this.#loop.waits + this.#courtesy.count + totals.kicks + totals.calls,
       messages: Object.fromEntries(this.#messages),
       pauses: device?.pauses ?? [],
-      cpu_ns: (user + system) * 1000,
-      rss_bytes: process.memoryUsage.rss(),
-      fds: openFdCount(),
+      ...processReport(),
       queues: this.#inUse().map(queueStats),
     };
   }

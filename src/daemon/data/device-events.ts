@@ -1,4 +1,7 @@
 import type { DATAPATHS } from "../control-messages.js";
+import type { DataOptions } from "./data-options.js";
+import type { FdLoop } from "./fd-loop.js";
+import type { Patience } from "./patience.js";
 
 /** The data path that a device is asked to take. */
 export type Datapath = (typeof DATAPATHS)[number];
@@ -6,7 +9,7 @@ export type Datapath = (typeof DATAPATHS)[number];
 export type PathInUse = "svq" | "passthrough";
 
 /** What a device tells those who watch it. */
-export interface DeviceEvents {
+interface DeviceEvents {
   readonly pathChanged: (from: PathInUse, to: PathInUse, why: string, pauseNs: number) => void;
   readonly logging: (on: boolean) => void;
   readonly queueBroken: (queue: number, reason: string) => void;
@@ -16,4 +19,12 @@ export interface DeviceEvents {
 export interface Pause {
   readonly ns: number;
   readonly why: string;
+}
+
+/** What a device is made with, beside its back end. */
+export interface DeviceGround {
+  readonly loop: FdLoop;
+  readonly options: DataOptions;
+  readonly patience: Patience;
+  readonly events: DeviceEvents;
 }

@@ -1,3 +1,4 @@
+import { openFdCount } from "../../sys/process.js";
 import { COUNTERS } from "../../telemetry/counters.js";
 import { featureNames } from "./feature-names.js";
 import type { LiveQueue } from "./live-queue.js";
@@ -53,6 +54,35 @@ export function addTotals(totals: QueueTotals, queues: readonly LiveQueue[]): Qu
     for (const name of QUEUE_COUNTS) sum[name] += stats[name];
   }
   return sum;
+}
+
+/** The chains that each queue lost for good, those of queues that were given up. */
+export function lossesOf(queues: readonly LiveQueue[]): { queue: number; count: number; reason: string }[] {
+  const lossy = queues.filter(({ lostCount }) => lostCount > 0);
+  return lossy.map(({ index, lostCount: count }) => {
+    const what = count === 1 ? "a chain that" : `${count} chains that`;
+    return { queue: index, count, reason: `the back end kept ${what} no guest offers again: it returned younger ones` };
+  });
+}
+
+/** What this process costs; null where it has no descriptor left to look with. */
+export function processReport(): {
+  readonly cpu_ns: number;
+  readonly rss_bytes: number | null;
+  readonly fds: number | null;
+} {
+  const { user, system } = process.cpuUsage();
+  return { cpu_ns: (user + system) * 1000, rss_bytes: orNull(process.memoryUsage.rss), fds: orNull(openFdCount) };
+}
+
+function orNull(look: () => number): number | null {
+  try {
+    return look();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EMFILE" && code !== "ENFILE") throw error;
+    return null;
+  }
 }
 
 /** What the device sees of memory, by its addresses. */

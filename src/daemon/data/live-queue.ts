@@ -5,6 +5,7 @@ import { descTableBytes } from "../../layout/virtio-ring.js";
 import { u16 } from "../../memory/shared-memory.js";
 import { GuestMarks } from "../../relay/guest-marks.js";
 import { buildPath } from "../../relay/paths.js";
+import { lostAtUsedIdx } from "../../relay/shadow-books.js";
 import type { ShadowVirtqueue } from "../../relay/shadow-virtqueue.js";
 import { PeerFault } from "../../ring/peer-fault.js";
 import type { RingState } from "../../ring/ring-state.js";
@@ -150,7 +151,7 @@ export class LiveQueue {
     this.path?.abandon();
     // As vhost's users do when a base is lost: what was used is known, what was in flight is not.
     if (this.path !== undefined) this.session.base = this.path.state.guestUsedIdx;
-    this.lostCount += this.path?.lostAtUsedIdx() ?? 0;
+    if (this.path !== undefined) this.lostCount += lostAtUsedIdx(this.path.parts());
     this.path = undefined;
   }
 

@@ -22,11 +22,16 @@ export class ShadowRegion {
   readonly memory: SharedMemory;
   readonly #mapping: Mapping;
 
-  /** For queues 0 to `queues` - 1, at most 256. */
+  /** For queues 0 to `queues` - 1, at most 256. Throws NativeError. */
   constructor(queues: number) {
     this.bytes = queues * QUEUE_BYTES;
     this.fd = createMemfd("svq-shadow-rings", this.bytes);
-    this.#mapping = map(this.fd, this.bytes, 0, { prot: "read-write" });
+    try {
+      this.#mapping = map(this.fd, this.bytes, 0, { prot: "read-write" });
+    } catch (error) {
+      this.fd.close();
+      throw error;
+    }
     this.memory = new RealMemory(this.#mapping.windows[0]!.buffer);
   }
 

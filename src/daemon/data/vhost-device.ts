@@ -9,28 +9,17 @@ import type { MemRegion } from "../../vhost-user/memory-regions.js";
 import { encodeBits, encodeLog, encodeVringState, type LogArea, type VringAddr } from "../../vhost-user/payloads.js";
 import { newSession, type Session } from "../../vhost-user/session.js";
 import { type BackEnd, BackEndLost, BackEndRefused } from "./back-end.js";
-import type { DataOptions } from "./data-options.js";
-import type { Datapath, DeviceEvents, PathInUse, Pause } from "./device-events.js";
+import type { Datapath, DeviceGround, PathInUse, Pause } from "./device-events.js";
 import { DeviceLog } from "./device-log.js";
 import { BackMemory, type DeviceMemory, passthroughMemory, shadowMemory } from "./device-memory.js";
-import type { FdLoop } from "./fd-loop.js";
 import { type FeatureOffer, offerFeatures } from "./feature-offer.js";
 import { GuestTable } from "./guest-table.js";
 import { LiveQueue, type QueueGround } from "./live-queue.js";
 import { PathChoice } from "./path-choice.js";
-import type { Patience } from "./patience.js";
 import { ShadowRegion } from "./shadow-region.js";
 import { isPeerTrouble } from "./trouble.js";
 
 const PAUSES_KEPT = 64;
-
-/** What a device is made with, beside its back end. */
-export interface DeviceGround {
-  readonly loop: FdLoop;
-  readonly options: DataOptions;
-  readonly patience: Patience;
-  readonly events: DeviceEvents;
-}
 
 /**
  * A device between a front end and a back end: its features, its memory, its queues, and which path they are on.
@@ -49,24 +38,18 @@ export class VhostDevice {
   readonly pauses: Pause[] = [];
   switches = 0;
   faults = 0;
-  readonly #options: DataOptions;
-  readonly #patience: Patience;
-  readonly #events: DeviceEvents;
-  readonly #loop: FdLoop;
+  readonly #ground: DeviceGround;
   readonly #shadow: ShadowRegion;
   readonly #choice: PathChoice;
   readonly #memory = new BackMemory();
   readonly #log = new DeviceLog();
 
   /** Asks the back end what it has; throws BackEndLost. The connection is this device's from then on. */
-  constructor(back: BackEnd, { loop, options, patience, events }: DeviceGround) {
+  constructor(back: BackEnd, ground: DeviceGround) {
     this.back = back;
-    this.#patience = patience;
-    this.#loop = loop;
-    this.#options = options;
-    this.#events = events;
-    this.offer = offerFeatures(back, options);
-    this.#choice = new PathChoice(options.datapath, this.offer.backLogs);
+    this.#ground = ground;
+    this.offer = offerFeatures(back, ground.options);
+    this.#choice = new PathChoice(ground.options.datapath, this.offer.backLogs);
     this.session = newSession(this.offer);
     this.#shadow = new ShadowRegion(this.offer.ringCount);
     this.queues = this.session.rings.map((ring, index) => new LiveQueue(index, ring));
@@ -132,7 +115,7 @@ export class VhostDevice {
       back.tell(vu.VHOST_USER_SET_FEATURES, encodeBits(offer.forBackEnd(accepted, backLogs)));
     }
     if (this.logging === before) return;
-    this.#events.logging(this.logging);
+    this.#ground.events.logging(this.logging);
     this.#takePath(this.logging ? "logging started" : "logging stopped");
     // Afterwards: what a path that ends still returns is marked as long as anybody logs.
     this.#spreadLog();
@@ -165,7 +148,7 @@ export class VhostDevice {
     try {
       // Its size may have changed since its address was checked.
       this.#log.demandUsedRing(queue.session.addr?.log, queue.session.num);
-      queue.start(this.#ground());
+      queue.start(this.#queueGround());
     } catch (error) {
       if (!isPeerTrouble(error)) throw error;
       this.#break(queue, error);
@@ -176,7 +159,7 @@ export class VhostDevice {
   stopQueue(queue: LiveQueue): void {
     queue.session.running = false;
     queue.session.kick = false;
-    if (queue.live) this.#guarded(queue, () => queue.stop(this.#ground()) !== undefined);
+    if (queue.live) this.#guarded(queue, () => queue.stop(this.#queueGround()) !== undefined);
   }
 
   /** Stops all queues. */
@@ -200,17 +183,9 @@ export class VhostDevice {
     }
   }
 
-  /** Chains that the guest will wait for in vain. */
-  get lostCount(): number {
-    return this.queues.reduce((sum, queue) => sum + queue.lostCount, 0);
-  }
-
-  /** Returns what the back end has used and gives up the rest: for a peer that is gone; names what the guest lost. */
+  /** Returns what the back end has used and gives up the rest: for a peer that is gone. */
   close(): void {
-    for (const queue of this.queues) {
-      queue.giveUp();
-      if (queue.lostCount > 0) this.#events.queueBroken(queue.index, lossOf(queue));
-    }
+    for (const queue of this.queues) queue.giveUp();
     this.back.close();
     this.table.clear();
     this.#log.close();
@@ -226,7 +201,7 @@ export class VhostDevice {
       this.#install();
     });
     this.switches += 1;
-    this.#events.pathChanged(from, target, why, pauseNs);
+    this.#ground.events.pathChanged(from, target, why, pauseNs);
     return pauseNs;
   }
 
@@ -243,7 +218,7 @@ export class VhostDevice {
 
   /** Stops queues, and starts again those that could be stopped, where they stood. */
   #restart(queues: readonly LiveQueue[], meanwhile: () => void = () => {}): void {
-    for (const queue of queues) this.#guarded(queue, () => queue.stop(this.#ground(), true) !== undefined);
+    for (const queue of queues) this.#guarded(queue, () => queue.stop(this.#queueGround(), true) !== undefined);
     try {
       meanwhile();
     } catch (error) {
@@ -264,26 +239,26 @@ export class VhostDevice {
     const { table, path } = this;
     this.#memory.install(this.back, undefined);
     if (table.regions.length === 0) return;
-    const [shadow, policy] = [this.#shadow, this.#options.iovaPolicy];
+    const [shadow, policy] = [this.#shadow, this.#ground.options.iovaPolicy];
     const next = path === "svq" ? shadowMemory(table, shadow, policy) : passthroughMemory(table, shadow);
     this.#memory.install(this.back, next);
   }
 
-  #ground(): QueueGround {
+  #queueGround(): QueueGround {
     const features = this.session.featuresAcked ?? 0n;
     if (this.memory === undefined) throw new PeerFault("ring-outside-memory", "there is no guest memory");
     return {
       ...this.memory,
       back: this.back,
-      loop: this.#loop,
+      loop: this.#ground.loop,
       table: this.table,
       shadow: this.#shadow,
-      shadowNum: this.#options.shadowQueueSize,
+      shadowNum: this.#ground.options.shadowQueueSize,
       log: this.#dirtyLog(),
       eventIdx: hasFeature(features, VIRTIO_RING_F_EVENT_IDX),
       indirect: hasFeature(features, VIRTIO_RING_F_INDIRECT_DESC),
       canEnable: this.offer.backHasProtocol,
-      patience: this.#patience,
+      patience: this.#ground.patience,
     };
   }
 
@@ -293,7 +268,9 @@ export class VhostDevice {
 
   #dirtyLog(): DirtyLog | undefined {
     if (!this.logging) return undefined;
-    return this.#options.fault === "drop-marks" ? this.#log.onlyRings(this.session.rings, this.table) : this.#log.all;
+    return this.#ground.options.fault === "drop-marks"
+      ? this.#log.onlyRings(this.session.rings, this.table)
+      : this.#log.all;
   }
 
   /** Does something that a peer can make fail: that queue then stands still, and the others go on. */
@@ -314,10 +291,6 @@ export class VhostDevice {
     if (queue.live) this.back.ask(vu.VHOST_USER_GET_VRING_BASE, encodeVringState({ index: queue.index, num: 0 }));
     queue.abandon();
     queue.err?.signal();
-    this.#events.queueBroken(queue.index, fault.message);
+    this.#ground.events.queueBroken(queue.index, fault.message);
   }
-}
-
-function lossOf({ lostCount }: LiveQueue): string {
-  return `${lostCount} of the chains that the back end kept are older than some it returned: no guest offers them again`;
 }
