@@ -71,8 +71,8 @@ export const TRACKER_MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: "dirty/dirty-log.js",
-        find: "const last = Math.floor((address + bytes - 1) / PAGE_BYTES);\n        assert(first >= 0",
-        replace: "const last = first;\n        assert(first >= 0",
+        find: "const last = ((address + bytes - 1) / PAGE_BYTES) | 0;",
+        replace: "const last = first;",
       },
     ],
   },
