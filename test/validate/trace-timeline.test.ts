@@ -103,12 +103,12 @@ describe("timelineText()", () => {
     const trace = recordRun(ONE_CHAIN);
     const lines = timelineText(trace).split("\n");
     expect(lines).toHaveLength(2 + trace.events.length + 1);
-    expect(lines.at(-1)).toBe("8 actions, 54 steps; 1 chains forwarded, 1 returned, 0 refused; nothing found");
+    expect(lines.at(-1)).toBe("8 actions, 53 steps; 1 chains forwarded, 1 returned, 0 refused; nothing found");
     const window = timelineText(trace, { around: 10, window: 2 }).split("\n");
     expect(window[0]).toBe("(8 steps before)");
     expect(window.slice(3, 8).map((line) => line.trim().split(" ")[0])).toEqual(["8", "9", "10", "11", "12"]);
-    expect(window.at(-2)).toBe("(41 steps after)");
-    expect(timelineText(trace, { around: 1e9, window: 0 })).toContain("(53 steps before)");
+    expect(window.at(-2)).toBe("(40 steps after)");
+    expect(timelineText(trace, { around: 1e9, window: 0 })).toContain("(52 steps before)");
   });
 
   it("says why a queue was given up", () => {
