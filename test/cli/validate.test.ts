@@ -155,7 +155,8 @@ test("--mutants: each mistake is noticed, by a check that is named, and the ship
   expect(document).toMatchObject({ schema: "shadowvq.mutants/1", survivors: [], control: { killed_by: null } });
   expect(document.killed).toBe(document.total);
   expect(document.total).toBeGreaterThanOrEqual(36);
-  for (const { killed_by } of document.list) expect(killed_by).toMatch(/^(catalogue|fuzz|differential|fault|machine)/);
+  for (const { killed_by } of document.list)
+    expect(killed_by).toMatch(/^(catalogue|fuzz|differential|fault|machine|tracker rule|migrate)/);
 });
 
 describe("somebody's own relay", () => {
