@@ -5,8 +5,6 @@ import type { MemRegion } from "../../vhost-user/memory-regions.js";
 import { MessageFault } from "../../vhost-user/message-fault.js";
 import type { LogArea } from "../../vhost-user/payloads.js";
 import type { RingSession } from "../../vhost-user/session.js";
-import { ringMarksOnly } from "./dropped-marks.js";
-import type { GuestTable } from "./guest-table.js";
 import { MappedLog } from "./mapped-log.js";
 
 /**
@@ -20,11 +18,6 @@ export class DeviceLog {
   /** Where marks go; undefined before there is a log. */
   get all(): DirtyLog | undefined {
     return this.#mapped?.dirtyLog;
-  }
-
-  /** The same, but that marks of used rings alone arrive there: the fault "drop-marks". */
-  onlyRings(rings: readonly RingSession[], table: GuestTable): DirtyLog | undefined {
-    return ringMarksOnly(this.all, rings, table);
   }
 
   /**

@@ -12,6 +12,7 @@ import { type BackEnd, BackEndLost, BackEndRefused } from "./back-end.js";
 import type { Datapath, DeviceGround, PathInUse, Pause } from "./device-events.js";
 import { DeviceLog } from "./device-log.js";
 import { BackMemory, type DeviceMemory, passthroughMemory, shadowMemory } from "./device-memory.js";
+import { withoutData } from "./dropped-marks.js";
 import { type FeatureOffer, offerFeatures } from "./feature-offer.js";
 import { GuestTable } from "./guest-table.js";
 import { LiveQueue, type QueueGround } from "./live-queue.js";
@@ -268,9 +269,7 @@ export class VhostDevice {
 
   #dirtyLog(): DirtyLog | undefined {
     if (!this.logging) return undefined;
-    return this.#ground.options.fault === "drop-marks"
-      ? this.#log.onlyRings(this.session.rings, this.table)
-      : this.#log.all;
+    return this.#ground.options.fault === "drop-marks" ? withoutData(this.#log.all) : this.#log.all;
   }
 
   /** Does something that a peer can make fail: that queue then stands still, and the others go on. */
