@@ -64,24 +64,45 @@ test.for([{ datapath: "svq" }, { datapath: "auto" }] as const)(
   },
 );
 
-test("a relay that drops its marks leaves pages behind, and the checker counts them", async (ctx) => {
+test("a relay that drops its marks is noticed: pages left behind are counted, or every guest breaks", async (ctx) => {
   if (WHY !== undefined) return ctx.skip(WHY);
   const scope = peerScope();
-  let { report, result, stats } = await checked(scope, { datapath: "svq", fault: "drop-marks" });
-  // Pages are left behind only where the guest was stopped in the middle of a round of reads or of its check.
-  for (let attempt = 2; attempt <= TRIES_MAX && result["stale"] === "0"; attempt++) {
-    ({ report, result, stats } = await checked(scope, { datapath: "svq", fault: "drop-marks" }));
+  const control = { name: "marks dropped", failed_as_expected: true };
+  try {
+    let { report, result, stats } = await checked(scope, DROPPED);
+    // Pages are left behind only where the guest was stopped in the middle of a round of reads or of its check.
+    for (let attempt = 2; attempt <= TRIES_MAX && result["stale"] === "0"; attempt++) {
+      ({ report, result, stats } = await checked(scope, DROPPED));
+    }
+    expect(stats[0].requests).toBeGreaterThan(0);
+    expect(Number(result["stale"])).toBeGreaterThan(0);
+    expect(result["ok"]).toBe("0");
+    leaveEvidence({
+      peers: versionsOf(...PEERS),
+      relay: relayEvidence(stats[0]),
+      figures: { ...report, ...result },
+      control,
+    });
+  } catch (error) {
+    // Guests that break only where marks are missing show it as well; it says less, so it counts after all tries.
+    if (!(error instanceof GuestsBroke) || error.withoutRelay !== NONE_BROKE) throw error;
+    leaveEvidence({ peers: versionsOf(...PEERS), figures: { broke: TRIES_MAX, broke_without_relay: 0 }, control });
   }
-  expect(stats[0].requests).toBeGreaterThan(0);
-  expect(Number(result["stale"])).toBeGreaterThan(0);
-  expect(result["ok"]).toBe("0");
-  leaveEvidence({
-    peers: versionsOf(...PEERS),
-    relay: relayEvidence(stats[0]),
-    figures: { ...report, ...result },
-    control: { name: "marks dropped", failed_as_expected: true },
-  });
 });
+
+const DROPPED: MigrationRelays = { datapath: "svq", fault: "drop-marks" };
+/** What withoutRelay() says of guests that all came through. */
+const NONE_BROKE = "0 of 1";
+
+/** The guest broke in each migration, so that its checker never reported. */
+class GuestsBroke extends Error {
+  readonly withoutRelay: string;
+
+  constructor(withoutRelay: string) {
+    super(`the guest broke in each of ${TRIES_MAX} migrations before the checker reported`);
+    this.withoutRelay = withoutRelay;
+  }
+}
 
 interface Checked extends MigrationOutcome {
   readonly result: GuestResult;
@@ -108,12 +129,12 @@ async function checked(scope: PeerScope, how: MigrationRelays, tapped = false): 
       `guests that broke: ${attempt} of ${attempt} through relays; ${controls} with nothing between\n`,
     );
   }
-  throw new Error(`the guest broke in each of ${TRIES_MAX} migrations before the checker reported`);
+  throw new GuestsBroke(controls);
 }
 
 /** The same with nothing between guest and back end: how often that breaks the guest. */
 async function withoutRelay(scope: PeerScope): Promise<string> {
-  const rig = await migrationRig(scope, undefined, { name: "c" });
+  const rig = await migrationRig(scope, undefined, { name: `c${++rigs}` });
   const { result } = await migrateAndCheck(scope, rig);
   await rig.destination.process.kill();
   return result === undefined ? "1 of 1" : "0 of 1";
