@@ -9,7 +9,7 @@ import { BackEndProcess } from "../helpers/data-process.js";
 import { QmpTalk } from "../helpers/qmp-talk.js";
 import { expectNothingLeft, type SvqRun, svq } from "../helpers/svq.js";
 import type { BackEndManners } from "../helpers/vhost-back-end.js";
-import { TestFront } from "../helpers/vhost-front.js";
+import { RAM_THAT_SHRINKS, TestFront } from "../helpers/vhost-front.js";
 
 const CONNECTS = 1000;
 const RSS_GROWTH_BYTES = 24 * 2 ** 20;
@@ -103,10 +103,7 @@ test("memory that becomes shorter ends one data process by SIGBUS; it comes back
     const before = await devices(() => true);
     const guest = new TestFront({
       path: paths[0]!,
-      ram: [
-        { at: 0, bytes: 1 << 20, sealed: false },
-        { at: 2 ** 32, bytes: 8 << 20 },
-      ],
+      ram: RAM_THAT_SHRINKS,
     });
     guest.startAll().load(10);
     guest.shorten(0);

@@ -1,8 +1,9 @@
-import { Command, CommanderError } from "commander";
-import { EXIT, exitCodeOf } from "../../src/report/exit-codes.js";
+import { Command } from "commander";
+import { EXIT } from "../../src/report/exit-codes.js";
 import { writeJson, writeText } from "../../src/report/json.js";
 import { textTable, wantsColour } from "../../src/report/table.js";
 import { type Coverage as CoverageOf, coverage, placesOf, reasons, testSources } from "../helpers/named-ids.js";
+import { runProgram } from "../helpers/run-program.js";
 import { STATEMENT_ID, STATEMENTS, type Statement } from "./statements.js";
 import { familyOf, type Tally, tally } from "./tally.js";
 
@@ -25,16 +26,9 @@ const program = new Command("conformance")
   .option("--all", "every statement, and the tests that name it")
   .option("--json [file]", "one JSON document instead of the table")
   .addHelpText("after", EXAMPLES)
-  .exitOverride()
   .action(run);
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  process.exitCode =
-    error instanceof CommanderError ? (error.exitCode === 0 ? EXIT.done : EXIT.usage) : exitCodeOf(error);
-  if (!(error instanceof CommanderError)) process.stderr.write(`conformance: ${(error as Error).message}\n`);
-}
+await runProgram(program);
 
 async function run({ json, all }: Options): Promise<void> {
   const found = coverage(STATEMENTS, testSources("test/conformance"), STATEMENT_ID);

@@ -58,6 +58,12 @@ export interface FrontOptions {
   readonly timeoutMs?: number;
 }
 
+/** Two regions; the file of the first, where the rings are, can become shorter: see TestFront.shorten. */
+export const RAM_THAT_SHRINKS: readonly RamSpec[] = [
+  { at: 0, bytes: 1 << 20, sealed: false },
+  { at: 2 ** 32, bytes: 8 << 20 },
+];
+
 const GIB = 2 ** 30;
 /** User addresses differ from guest addresses, and by another distance for each region. */
 const USER_AT = 0x7000_0000_0000;

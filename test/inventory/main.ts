@@ -1,9 +1,10 @@
 /** Holds the names of the tests against the inventory of mechanisms that the mailing-list threads name. */
-import { Command, CommanderError } from "commander";
-import { EXIT, exitCodeOf } from "../../src/report/exit-codes.js";
+import { Command } from "commander";
+import { EXIT } from "../../src/report/exit-codes.js";
 import { writeJson, writeText } from "../../src/report/json.js";
 import { textTable, wantsColour } from "../../src/report/table.js";
 import { type Coverage, placesOf, reasons } from "../helpers/named-ids.js";
+import { runProgram } from "../helpers/run-program.js";
 import { type InventoryStatement, inventory } from "./inventory.js";
 
 const EXAMPLES = `
@@ -20,16 +21,9 @@ const program = new Command("inventory")
   .description("Which mechanisms of the mailing-list threads have a test that names them; exit 1 when one has none.")
   .option("--json [file]", "one JSON document instead of the table")
   .addHelpText("after", EXAMPLES)
-  .exitOverride()
   .action(run);
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  process.exitCode =
-    error instanceof CommanderError ? (error.exitCode === 0 ? EXIT.done : EXIT.usage) : exitCodeOf(error);
-  if (!(error instanceof CommanderError)) process.stderr.write(`inventory: ${(error as Error).message}\n`);
-}
+await runProgram(program);
 
 async function run({ json }: Options): Promise<void> {
   const found = inventory();

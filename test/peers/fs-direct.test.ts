@@ -1,29 +1,13 @@
 /** A guest on virtiofsd with nothing between. */
-import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { expect, test } from "vitest";
-import { md5 } from "./helpers/disk-images.js";
+import { test } from "vitest";
 import { leaveEvidence } from "./helpers/evidence.js";
-import { GUEST, skipReason, versionsOf } from "./helpers/peers.js";
-import { QemuGuest } from "./helpers/qemu-guest.js";
+import { versionsOf } from "./helpers/peers.js";
 import { peerScope } from "./helpers/scope.js";
-import { startVirtiofsDaemon } from "./helpers/virtiofs-daemon.js";
+import { copyInGuest, whyNoSharedFolder } from "./helpers/shared-folder.js";
 
 test("a guest copies a file within a shared folder", async (ctx) => {
-  const why = skipReason(...GUEST, "virtiofsd");
+  const why = whyNoSharedFolder();
   if (why !== undefined) return ctx.skip(why);
-  if (process.getuid?.() !== 0) return ctx.skip("virtiofsd needs root");
-  const scope = peerScope();
-  const folder = scope.path("share");
-  mkdirSync(folder);
-  const content = randomBytes(3_000_001);
-  writeFileSync(join(folder, "in"), content);
-  const { socket } = await startVirtiofsDaemon(scope, folder);
-  const guest = await QemuGuest.start(scope, { test: "virtiofs", share: socket });
-  const expected = md5(content);
-  expect(await guest.result()).toMatchObject({ ok: "1", in: expected, out: expected });
-  const got = md5(readFileSync(join(folder, "out")));
-  expect(got).toBe(expected);
-  leaveEvidence({ peers: versionsOf("qemu", "virtiofsd", "kernel"), md5: { expected, got } });
+  const md5 = await copyInGuest(peerScope());
+  leaveEvidence({ peers: versionsOf("qemu", "virtiofsd", "kernel"), md5 });
 });

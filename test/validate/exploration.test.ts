@@ -1,9 +1,8 @@
 /** The whole report of an exploration: verdict, twins, searches without a reduction, and what is left behind. */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { castWith } from "../../src/validate/explorer/cast.js";
 import { runExploration } from "../../src/validate/explorer/exploration.js";
 import { type ExploreOptions, explore, modelName } from "../../src/validate/explorer/explore.js";
@@ -15,6 +14,7 @@ import { compare, comparisonsOf } from "../../src/validate/explorer/unreduced.js
 import { brokenBy, oracleOf } from "../../src/validate/explorer/violation-oracle.js";
 import { PatchError } from "../../src/validate/mutants/patched-build.js";
 import { packageRoot, workerUrl } from "../../src/workers/worker-url.js";
+import { ownTmpdir } from "../helpers/own-tmpdir.js";
 import { type Patch, patchedCopy } from "../helpers/patched-copy.js";
 
 beforeAll(() => void workerUrl("relay"));
@@ -169,26 +169,14 @@ describe("the oracle of a violation, and what a relay has broken by it", () => {
 });
 
 describe("patched copies", () => {
-  const { TMPDIR } = process.env;
-  let folder = "";
-
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "svq-copies-"));
-    process.env["TMPDIR"] = folder;
-  });
-
-  afterEach(() => {
-    if (TMPDIR === undefined) delete process.env["TMPDIR"];
-    else process.env["TMPDIR"] = TMPDIR;
-    rmSync(folder, { recursive: true });
-  });
+  const folder = ownTmpdir();
 
   it("are gone when a twin is judged, and when its patch does not fit (twin)", async () => {
     await judgeTwin(LATE);
-    expect(readdirSync(folder)).toEqual([]);
+    expect(readdirSync(folder())).toEqual([]);
     const patches = [{ file: LATE.entry, find: "a passage that was never written", replace: "" }];
     await expect(judgeTwin({ ...LATE, patches })).rejects.toThrow(PatchError);
-    expect(readdirSync(folder)).toEqual([]);
+    expect(readdirSync(folder())).toEqual([]);
   });
 });
 

@@ -1,15 +1,15 @@
 /** The list of mutants: complete, and each fits the build exactly. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { inWalk, type Mutant, type SourcePatch } from "../../src/validate/mutants/mutant.js";
 import { MUTANTS } from "../../src/validate/mutants/mutant-list.js";
 import { NOT_MUTANTS } from "../../src/validate/mutants/not-mutants.js";
 import { PatchError, PatchedBuild, patchedText } from "../../src/validate/mutants/patched-build.js";
 import { runMutants } from "../../src/validate/mutants/run-mutants.js";
 import { packageRoot } from "../../src/workers/worker-url.js";
+import { ownTmpdir } from "../helpers/own-tmpdir.js";
 
 /** Rows that a mutant, or a reason why there is none, has to stand for. */
 const ROWS: readonly string[] = [
@@ -59,19 +59,7 @@ describe("the copy of the build", () => {
   const FILE = "relay/shadow-virtqueue.js";
   const GOOD = inWalk("freeCount -= count;", "freeCount -= 1;");
   const BAD = inWalk("a passage that was never written", "");
-  const { TMPDIR } = process.env;
-  let folder = "";
-
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "svq-copies-"));
-    process.env["TMPDIR"] = folder;
-  });
-
-  afterEach(() => {
-    if (TMPDIR === undefined) delete process.env["TMPDIR"];
-    else process.env["TMPDIR"] = TMPDIR;
-    rmSync(folder, { recursive: true });
-  });
+  const folder = ownTmpdir();
 
   test("has patches while they are asked for, and is then what it was", async () => {
     const build = new PatchedBuild();
@@ -82,7 +70,7 @@ describe("the copy of the build", () => {
     await expect(build.with([GOOD, BAD], async () => {})).rejects.toThrow(PatchError);
     expect(text()).toBe(before);
     build.remove();
-    expect(readdirSync(folder)).toEqual([]);
+    expect(readdirSync(folder())).toEqual([]);
   });
 
   test("is gone when the process ends, however that comes about", () => {
@@ -91,12 +79,12 @@ describe("the copy of the build", () => {
     const run = (end: string) =>
       spawnSync(process.execPath, ["--input-type=module", "--eval", `${text} ${end}`], { timeout: 20_000 }).status;
     expect([run("process.exit(130);"), run("throw new Error();"), run("")]).toEqual([130, 1, 0]);
-    expect(readdirSync(folder)).toEqual([]);
+    expect(readdirSync(folder())).toEqual([]);
   });
 
   test("has the folders that are asked for", () => {
     const build = new PatchedBuild(["ring", "layout"]);
-    expect(readdirSync(join(folder, readdirSync(folder)[0]!)).sort()).toEqual(["layout", "package.json", "ring"]);
+    expect(readdirSync(join(folder(), readdirSync(folder())[0]!)).sort()).toEqual(["layout", "package.json", "ring"]);
     build.remove();
   });
 
@@ -104,9 +92,9 @@ describe("the copy of the build", () => {
     const mutant = (name: string, patch: SourcePatch): Mutant => ({ name, row: "none", what: "", patches: [patch] });
     const run = (...mutants: Mutant[]) => runMutants({ seed: 1, mutants, only: ["none"] });
     await run(mutant("good", GOOD));
-    expect(readdirSync(folder)).toEqual([]);
+    expect(readdirSync(folder())).toEqual([]);
     await expect(run(mutant("good", GOOD), mutant("bad", BAD))).rejects.toThrow(PatchError);
-    expect(readdirSync(folder)).toEqual([]);
+    expect(readdirSync(folder())).toEqual([]);
   });
 
   test("is gone when the run is ended early, before a mutant or under way", async () => {
@@ -117,7 +105,7 @@ describe("the copy of the build", () => {
       const run = runMutants({ seed: 1, only: ["SVQ-6.2"], signal, onProgress });
       abort(controller);
       await expect(run).rejects.toThrow("enough");
-      expect(readdirSync(folder)).toEqual([]);
+      expect(readdirSync(folder())).toEqual([]);
     };
     await aborted(() => {});
     await aborted((controller) => controller.abort(new Error("enough")));

@@ -6,7 +6,7 @@ import { UnixSocket } from "../../../src/sys/unix-socket.js";
 import { encodeMessage } from "../../../src/vhost-user/codec.js";
 import { type DataProcess, withRelayed } from "../../helpers/data-process.js";
 import { HostileFront, type SequenceEnd } from "../../helpers/hostile-front.js";
-import { TestFront } from "../../helpers/vhost-front.js";
+import { RAM_THAT_SHRINKS, TestFront } from "../../helpers/vhost-front.js";
 
 const SEQUENCES = Number(process.env["HOSTILE_SEQUENCES"] ?? 10_000);
 const CONNECTS = Number(process.env["HOSTILE_CONNECTS"] ?? 10_000);
@@ -176,10 +176,7 @@ test("memory whose file became shorter ends the process by SIGBUS: what isolatio
   await withRelayed({}, async ({ relay, path }) => {
     const guest = new TestFront({
       path,
-      ram: [
-        { at: 0, bytes: 1 << 20, sealed: false },
-        { at: 2 ** 32, bytes: 8 << 20 },
-      ],
+      ram: RAM_THAT_SHRINKS,
     });
     guest.startAll().load(10);
     guest.shorten(0);
