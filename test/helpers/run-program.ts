@@ -1,7 +1,7 @@
 import { type Command, CommanderError } from "commander";
 import { EXIT, exitCodeOf } from "../../src/report/exit-codes.js";
 
-/** Runs a command of this repository; an error is one line on stderr, and the exit code that product and README name. */
+/** Runs a command of this repository; an error is one line on stderr, and an exit code as of svq itself. */
 export async function runProgram(program: Command): Promise<void> {
   try {
     await program.exitOverride().parseAsync();
