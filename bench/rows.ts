@@ -37,8 +37,13 @@ const MACHINE = { kind: "machine", path: "svq" } as const;
 const ours = (work: Work): Side => ({ by: "ours", work });
 const c = (program: TwinName, work: Work, ...options: string[]): Side => ({ by: "c", program, work, options });
 
-/** Makes a row against the C twin, which does the same work. */
-function againstTwin(name: string, work: Work, goals: { reach: number; aim: number }, rest: Partial<Row> = {}): Row {
+interface Goals {
+  readonly reach: number;
+  readonly aim: number;
+}
+
+/** Makes a row against the C twin, which does the same work; without goals it only reports. */
+function againstTwin(name: string, work: Work, goals: Goals | undefined, rest: Partial<Row> = {}): Row {
   const program = work.kind as TwinName;
   const family = work.kind === "bitmap" ? "dirty" : (work.kind as Row["family"]);
   return { name, family, a: ours(work), b: [c(program, work)], ...goals, quick: true, twins: true, unit: "", ...rest };
@@ -48,6 +53,12 @@ function againstTwin(name: string, work: Work, goals: { reach: number; aim: numb
 function withinUs(name: string, family: Row["family"], a: Work, b: Work | Work[], rest: Partial<Row> = {}): Row {
   const others = Array.isArray(b) ? b : [b];
   return { name, family, a: ours(a), b: others.map(ours), quick: false, twins: false, unit: "", ...rest };
+}
+
+/** Makes a row in which both sides are the twin: what the work and the machine allow, whoever does it. */
+function withinC(name: string, a: Work, b: Work, unit: string): Row {
+  const [program, family] = [a.kind as TwinName, a.kind as Row["family"]];
+  return { name, family, a: c(program, a), b: [c(program, b)], quick: false, twins: false, unit };
 }
 
 const SVQ = { ...RING, relayed: true } as const;
@@ -78,15 +89,7 @@ export const ROWS: readonly Row[] = [
     },
   ),
   // What the memory of this machine makes of it: the same comparison between the twins.
-  {
-    name: "c_100k_vs_64",
-    family: "relay",
-    a: c("relay", { ...RANDOM, mappings: 100_000 }),
-    b: [c("relay", { ...RANDOM, mappings: 64 })],
-    quick: false,
-    twins: false,
-    unit: "chain",
-  },
+  withinC("c_100k_vs_64", { ...RANDOM, mappings: 100_000 }, { ...RANDOM, mappings: 64 }, "chain"),
   withinUs(
     "relay_8queues_vs_1",
     "relay",
@@ -123,6 +126,9 @@ export const ROWS: readonly Row[] = [
       quick: true,
     },
   ),
+  againstTwin("svq_fused_latency_vs_c", { ...SVQ, ...ONE }, undefined, { unit: "round trip", quick: false }),
+  // What this machine makes of it: the same comparison between the twins.
+  withinC("c_fused_latency_vs_c_passthrough", { ...SVQ, ...ONE }, { ...PASSTHROUGH, ...ONE }, "round trip"),
   withinUs(
     "svq_fused_batch16_vs_passthrough",
     "ring",

@@ -29,7 +29,7 @@ export class RingKernel implements Kernel {
       check(driver.takeAll() === share.input[H.outstanding], "every request came back");
     }
     await this.#startThreads();
-    return Buffer.concat([new Uint8Array(share.guest), new Uint8Array(share.shadow)]);
+    return Buffer.concat([share.guest, share.shadow, share.log].map((buffer) => new Uint8Array(buffer)));
   }
 
   async window(ns: number): Promise<number> {

@@ -2,30 +2,14 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
-#include "twin.h"
+/* The relay, where there is one, and the device it drives share a thread. */
+#define SHADOW_IS_LOCAL 1
+#include "shadow.h"
 
-enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 enum { SLICE_ALONE = 200, SLICE_DEEP = 8192, USED_BYTES = 1 };
 
-/* Header of the input (bench/inputs/ring-input.ts), and of the relay input behind it. */
-enum { RELAYED, OUTSTANDING, BATCH, QUEUE_SIZE, ROUNDS, RING_HEADER_WORDS = 16 };
-enum { MAPPINGS = 2, AVAIL = 7, USED = 8, STRIDE = 9, HEADER_WORDS = 16 };
-
-struct desc {
-	uint32_t low, high, length;
-	uint16_t flags, next;
-};
-
-struct used_elem {
-	uint32_t id, length;
-};
-
-struct ring {
-	int32_t num;
-	struct desc *desc;
-	uint16_t *avail;
-	uint16_t *used;
-};
+/* Header of the input (bench/inputs/ring-input.ts); the relay's stands behind it. */
+enum { RELAYED, OUTSTANDING, OFFERED_BATCH, NUM, ROUNDS, RING_HEADER_WORDS = 16 };
 
 struct driver {
 	struct ring ring;
@@ -37,6 +21,8 @@ struct driver {
 
 struct device {
 	struct ring ring;
+	/* Whether its driver is the relay on its own thread. */
+	int32_t relayed;
 	uint16_t last_avail_idx, avail_idx, used_idx, published_used_idx;
 	int32_t *outstanding;
 	/* The chain taken last. */
@@ -48,28 +34,14 @@ struct device {
 static int32_t *input, *buffers;
 static struct driver driver;
 static struct device device;
+static struct queue shadow_queue;
 static uint32_t signals;
 static uint32_t stop, window_number;
 static double window_ns, result;
 
-static uint16_t observe(uint16_t *at)
-{
-	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
-}
-
-static void publish(uint16_t *at, uint16_t value)
+static void publish_seq_cst(uint16_t *at, uint16_t value)
 {
 	__atomic_store_n(at, value, __ATOMIC_SEQ_CST);
-}
-
-static struct used_elem *used_ring(const struct ring *ring)
-{
-	return (struct used_elem *)(ring->used + 2);
-}
-
-static int need_event(uint16_t event, uint16_t new_idx, uint16_t old_idx)
-{
-	return (uint16_t)(new_idx - event - 1) < (uint16_t)(new_idx - old_idx);
 }
 
 static void add_chain(struct driver *d, const int32_t *buffer)
@@ -80,8 +52,7 @@ static void add_chain(struct driver *d, const int32_t *buffer)
 	to->low = buffer[0];
 	to->high = buffer[1];
 	to->length = buffer[2];
-	to->flags = DESC_WRITE;
-	to->next = 0;
+	to->word = DESC_WRITE;
 	d->ring.avail[2 + (d->avail_idx & (d->ring.num - 1))] = head;
 	d->count[head] = 1;
 	d->free_head = d->next_free[head];
@@ -95,9 +66,9 @@ static void publish_avail(struct driver *d)
 	uint16_t old_idx = d->published_avail_idx;
 	if (old_idx == d->avail_idx)
 		return;
-	publish(&d->ring.avail[1], d->avail_idx);
+	publish_seq_cst(&d->ring.avail[1], d->avail_idx);
 	d->published_avail_idx = d->avail_idx;
-	signals += need_event(observe((uint16_t *)(used_ring(&d->ring) + d->ring.num)), d->avail_idx, old_idx);
+	signals += need_event(observe(avail_event(&d->ring)), d->avail_idx, old_idx);
 }
 
 static int observe_used_idx(struct driver *d)
@@ -138,21 +109,21 @@ static void load_chain(struct device *d, int32_t head)
 	for (;;) {
 		check(index < d->ring.num, "next");
 		struct desc from = *(volatile struct desc *)&d->ring.desc[index];
-		check(!(from.flags & DESC_INDIRECT), "indirect");
+		check(!(from.word & DESC_INDIRECT), "indirect");
 		check(d->count < d->ring.num, "chain length");
-		check(!(flags_seen & DESC_WRITE) || (from.flags & DESC_WRITE), "order");
-		flags_seen |= from.flags & DESC_WRITE;
+		check(!(flags_seen & DESC_WRITE) || (from.word & DESC_WRITE), "order");
+		flags_seen |= from.word & DESC_WRITE;
 		d->addresses[d->count] = (uint64_t)from.high << 32 | from.low;
 		d->lengths[d->count++] = from.length;
-		if (from.flags & DESC_WRITE) {
+		if (from.word & DESC_WRITE) {
 			d->writable_bytes += from.length;
 		} else {
 			d->readable_count++;
 			d->readable_bytes += from.length;
 		}
-		if (!(from.flags & DESC_NEXT))
+		if (!(from.word & DESC_NEXT))
 			return;
-		index = from.next;
+		index = from.word >> 16;
 	}
 }
 
@@ -193,15 +164,15 @@ static void publish_used(struct device *d)
 		return;
 	publish(&d->ring.used[1], d->used_idx);
 	d->published_used_idx = d->used_idx;
-	signals += need_event(observe(&d->ring.avail[2 + d->ring.num]), d->used_idx, old_idx);
+	signals += need_event(observe(used_event(&d->ring)), d->used_idx, old_idx);
 }
 
 static void offer(struct driver *d)
 {
-	while (d->outstanding + input[BATCH] <= input[OUTSTANDING]) {
-		for (int32_t i = 0; i < input[BATCH]; i++) {
+	while (d->outstanding + input[OFFERED_BATCH] <= input[OUTSTANDING]) {
+		for (int32_t i = 0; i < input[OFFERED_BATCH]; i++) {
 			add_chain(d, buffers + 4 * d->next);
-			d->next = (d->next + 1) % input[QUEUE_SIZE];
+			d->next = (d->next + 1) % input[NUM];
 		}
 		publish_avail(d);
 	}
@@ -217,9 +188,13 @@ static int32_t take_all(struct driver *d)
 
 static void device_step(struct device *d)
 {
+	if (d->relayed) {
+		forward_used(&shadow_queue);
+		forward_avail(&shadow_queue);
+	}
 	while (take_avail(d)) {
 		add_used(d);
-		if ((uint16_t)(d->used_idx - d->published_used_idx) == input[BATCH])
+		if ((uint16_t)(d->used_idx - d->published_used_idx) == input[OFFERED_BATCH])
 			publish_used(d);
 	}
 	publish_used(d);
@@ -286,17 +261,21 @@ static double window(double ns)
 	return result;
 }
 
-static void reset(uint8_t *memory)
+/* Begins anew, with rings that are all zero; the relay's input stands behind this one's header. */
+static void reset(uint8_t *guest_memory, uint8_t *shadow_memory)
 {
-	const int32_t *relay = input + RING_HEADER_WORDS;
-	int32_t num = input[QUEUE_SIZE];
-	struct ring ring = { num, (struct desc *)memory, (uint16_t *)(memory + relay[AVAIL]), (uint16_t *)(memory + relay[USED]) };
-	driver = (struct driver){ .ring = ring, .free_count = num };
+	const int32_t *relay_input = input + RING_HEADER_WORDS;
+	int32_t num = input[NUM];
+	struct ring guest = ring_at(guest_memory, num, relay_input[AVAIL], relay_input[USED]);
+	struct ring shadow = ring_at(shadow_memory, num, relay_input[AVAIL], relay_input[USED]);
+	driver = (struct driver){ .ring = guest, .free_count = num };
 	driver.next_free = zeroed(num * sizeof(int32_t));
 	driver.count = zeroed(num * sizeof(int32_t));
 	for (int32_t i = 0; i < num; i++)
 		driver.next_free[i] = i + 1;
-	device = (struct device){ .ring = ring };
+	make_relay(relay_input);
+	make_shadow(&shadow_queue, guest, shadow, relay_input[USED]);
+	device = (struct device){ .ring = input[RELAYED] ? shadow : guest, .relayed = input[RELAYED] };
 	device.outstanding = zeroed(num * sizeof(int32_t));
 	device.addresses = zeroed(num * sizeof(uint64_t));
 	device.lengths = zeroed(num * sizeof(uint32_t));
@@ -306,22 +285,24 @@ int main(int argc, char **argv)
 {
 	check(argc == 3, "usage: ring INPUT OUTPUT");
 	input = read_input(argv[1]);
-	check(!input[RELAYED], "this twin has no relay");
-	const int32_t *relay = input + RING_HEADER_WORDS;
-	buffers = input + RING_HEADER_WORDS + HEADER_WORDS + 4 * relay[MAPPINGS];
-	uint8_t *memory = zeroed(relay[STRIDE]);
-	reset(memory);
+	const int32_t *relay_input = input + RING_HEADER_WORDS;
+	int32_t bytes = relay_input[STRIDE];
+	buffers = input + RING_HEADER_WORDS + HEADER_WORDS + 4 * relay_input[MAPPINGS];
+	uint8_t *guest = zeroed(bytes), *shadow = zeroed(bytes);
+	reset(guest, shadow);
 	for (int32_t round = 0; round < input[ROUNDS]; round++) {
 		offer(&driver);
+		device_step(&device);
+		/* A relay takes back now what the device returned after its first turn. */
 		device_step(&device);
 		check(take_all(&driver) == input[OUTSTANDING], "every request came back");
 	}
 	FILE *output = open_output(argv[2]);
-	put(output, memory, relay[STRIDE]);
-	void *shadow = zeroed(relay[STRIDE]);
-	put(output, shadow, relay[STRIDE]);
+	put(output, guest, bytes);
+	put(output, shadow, bytes);
+	put(output, relay.dirty_log, relay_input[LOG_BYTES]);
 	fclose(output);
-	reset(zeroed(relay[STRIDE]));
+	reset(zeroed(bytes), zeroed(bytes));
 	serve_windows(window);
 	return 0;
 }
