@@ -1,6 +1,7 @@
 import { DirtyLog } from "../../src/dirty/dirty-log.js";
 import { joinHalves, PAGE_BYTES } from "../../src/memory/address.js";
 import { GuestMemory } from "../../src/memory/guest-memory.js";
+import { LocalMemory } from "../../src/memory/local-memory.js";
 import { RealMemory } from "../../src/memory/real-memory.js";
 import { GuestMarks } from "../../src/relay/guest-marks.js";
 import { ShadowVirtqueue } from "../../src/relay/shadow-virtqueue.js";
@@ -36,7 +37,7 @@ export class DriverSide {
   #next = 0;
 
   constructor(share: RingShare) {
-    this.ring = new DriverRing(areasOf(share, share.guest), FEATURES);
+    this.ring = new DriverRing(areasOf(share, new RealMemory(share.guest)), FEATURES);
     this.#outstanding = share.input[H.outstanding]!;
     this.#batch = share.input[H.batch]!;
     this.#chains = recordedBuffers(share.input.subarray(RING_HEADER_WORDS));
@@ -69,8 +70,8 @@ export class DeviceSide {
   readonly #relay: ShadowVirtqueue | undefined;
 
   constructor(share: RingShare) {
-    const guest = areasOf(share, share.guest);
-    const shadow = areasOf(share, share.shadow);
+    const guest = areasOf(share, new RealMemory(share.guest));
+    const shadow = areasOf(share, new LocalMemory(share.shadow));
     const relayed = share.input[H.relayed] === 1;
     this.#batch = share.input[H.batch]!;
     this.#relay = relayed ? makeRelay(share, guest, shadow) : undefined;
@@ -107,8 +108,7 @@ function makeRelay(share: RingShare, guest: VringAreas, shadow: VringAreas): Sha
   });
 }
 
-function areasOf({ input }: RingShare, buffer: SharedArrayBuffer): VringAreas {
-  const memory = new RealMemory(buffer);
+function areasOf({ input }: RingShare, memory: RealMemory): VringAreas {
   const relay = input.subarray(RING_HEADER_WORDS);
   return {
     num: input[H.queueSize]!,

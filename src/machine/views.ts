@@ -1,8 +1,10 @@
 import { type Bell, Doorbell } from "../memory/bell.js";
+import { LocalMemory } from "../memory/local-memory.js";
 import { RealMemory } from "../memory/real-memory.js";
 import type { SharedMemory } from "../memory/shared-memory.js";
 import { counterBlock } from "../telemetry/counters.js";
 import { type Arena, COUNTER_BLOCKS, IOTLB_OFFSETS, PARTIES } from "./arena.js";
+import type { Placement } from "./config.js";
 
 /** Bells by number, as one party rings them. */
 export type Bells = readonly Bell[];
@@ -85,10 +87,10 @@ export function driverViews(share: DriverShare): DriverViews {
 }
 
 /** Real memory for a relay. */
-export function relayViews(share: RelayShare): RelayViews {
+export function relayViews(share: RelayShare, placement: Placement = "threads"): RelayViews {
   return {
     ...driverViews(share),
-    shadowRings: new RealMemory(share.shadowRings),
+    shadowRings: shadowRings(share, placement),
     deviceRegisters: new RealMemory(share.deviceRegisters),
     iotlb: new RealMemory(share.iotlb),
     log: new RealMemory(share.log),
@@ -97,9 +99,9 @@ export function relayViews(share: RelayShare): RelayViews {
 }
 
 /** Real memory for a device. */
-export function deviceViews(share: DeviceShare): DeviceViews {
+export function deviceViews(share: DeviceShare, placement: Placement = "threads"): DeviceViews {
   return {
-    backings: [...share.regions.map(({ buffer }) => new RealMemory(buffer)), new RealMemory(share.shadowRings)],
+    backings: [...share.regions.map(({ buffer }) => new RealMemory(buffer)), shadowRings(share, placement)],
     deviceRegisters: new RealMemory(share.deviceRegisters),
     notifiers: new RealMemory(share.notifiers),
     bells: doorbells(share.bells),
@@ -107,6 +109,11 @@ export function deviceViews(share: DeviceShare): DeviceViews {
     iotlbTable: { buffer: share.iotlb, offset: IOTLB_OFFSETS.table },
     counters: counterBlock(share.counters, COUNTER_BLOCKS.device),
   };
+}
+
+/** Relay and device are the only ones that touch a shadow ring, so on one thread it needs no atomics. */
+function shadowRings(share: Pick<Arena, "shadowRings">, placement: Placement): RealMemory {
+  return placement === "fused" ? new LocalMemory(share.shadowRings) : new RealMemory(share.shadowRings);
 }
 
 /** All doorbells of a machine, by number. */

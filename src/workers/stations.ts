@@ -78,7 +78,7 @@ export function driverStation(start: DriverStart, control: ControlPort, now: () 
 /** The relay's station: changes of data path, faults of peers. */
 export function relayStation(start: RelayStart, control: ControlPort): Station {
   const { config } = start;
-  const views = relayViews(start.share);
+  const views = relayViews(start.share, config.placement);
   const relay = makeRelay(config, views, relayFault(config, start.fault, start.share.counters));
   let offered = false;
   let told = false;
@@ -111,7 +111,7 @@ export function relayStation(start: RelayStart, control: ControlPort): Station {
 /** The device's station: its model, its image. */
 export function deviceStation(start: DeviceStart, control: ControlPort): Station {
   const { config, fault } = start;
-  const views = deviceViews(start.share);
+  const views = deviceViews(start.share, config.placement);
   const model = makeModel(start);
   const device = makeDevice(config, views, {
     model,

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { LocalMemory } from "../../src/memory/local-memory.js";
 import { RealMemory } from "../../src/memory/real-memory.js";
 import type { SharedMemory } from "../../src/memory/shared-memory.js";
 import { randomDrains } from "../../src/memory/simulated/random-drains.js";
@@ -63,10 +64,34 @@ function differences(sequence: readonly Call[], real: SharedMemory, simulated: S
 }
 
 function realMemory(): RealMemory {
+  return poisoned(RealMemory);
+}
+
+function poisoned(Kind: typeof RealMemory): RealMemory {
   const buffer = new SharedArrayBuffer(BYTES);
   new Uint8Array(buffer).fill(POISON);
-  return new RealMemory(buffer);
+  return new Kind(buffer);
 }
+
+describe("a thread alone with its memory", () => {
+  it("gets from local memory the answers that real memory gives", () => {
+    fc.assert(
+      fc.property(fc.array(calls, { maxLength: 60 }), (sequence) => {
+        expect(differences(sequence, realMemory(), poisoned(LocalMemory))).toEqual([]);
+      }),
+    );
+  });
+
+  it("shows a local memory that forgets what was set", () => {
+    class Forgetful extends LocalMemory {
+      override setBits32(offset: number, bits: number): void {
+        this.write32(offset, bits);
+      }
+    }
+    const calls = [call("setBits32(0, 1)", (m) => m.setBits32(0, 1))];
+    expect(differences(calls, realMemory(), poisoned(Forgetful))).not.toEqual([]);
+  });
+});
 
 describe.each(MODELS)("a party alone in a simulated memory (%s)", (model) => {
   const property = (simulated: (seed: number) => SharedMemory) =>
