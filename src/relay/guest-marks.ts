@@ -4,6 +4,9 @@ import { PAGE_BYTES, PAGE_SHIFT } from "../memory/address.js";
 import { u16 } from "../memory/shared-memory.js";
 import { COUNTERS } from "../telemetry/counters.js";
 
+// A constant of this file's own: V8 folds it, where it would reload an imported binding at each use.
+const N_DIRTY_MARKS = COUNTERS.dirtyMarks;
+
 /**
  * Which bytes of a used buffer count as written.
  *
@@ -24,6 +27,8 @@ export class GuestMarks {
   readonly #firstPage: number;
   readonly #within: number;
   readonly #indexPage: number;
+  /** Where the whole used ring lies in one page: the bit of that page, in the word of the log of its first one; else 0. */
+  readonly #onlyPage: number;
   readonly #num: number;
   readonly #counters: Float64Array;
 
@@ -35,6 +40,8 @@ export class GuestMarks {
     this.#firstPage = (used / PAGE_BYTES) | 0;
     this.#within = used % PAGE_BYTES;
     this.#indexPage = this.#pageAt(VRING_USED.offsets.ring - 1);
+    const oneWillDo = this.#pageAt(usedRingBytes(num) - 1) === this.#firstPage;
+    this.#onlyPage = oneWillDo ? bitsBetween(this.#firstPage, this.#firstPage) : 0;
     this.#num = num;
     this.#counters = counters;
   }
@@ -42,6 +49,10 @@ export class GuestMarks {
   /** Marks the entries from `oldIdx` up to `newIdx`, both free-running, and the index itself. */
   usedEntries(oldIdx: number, newIdx: number): void {
     if (this.log === undefined) return;
+    if (this.#onlyPage !== 0) {
+      this.#markWord(this.#firstPage, this.#onlyPage);
+      return;
+    }
     const count = u16(newIdx - oldIdx);
     const slot = oldIdx & (this.#num - 1);
     const straight = Math.min(count, this.#num - slot);
@@ -52,8 +63,7 @@ export class GuestMarks {
       if (straight < count) {
         bits |= bitsBetween(this.#pageAt(entryOffset(0)), this.#pageAt(entryOffset(count - straight) - 1));
       }
-      this.log.markWord(last >>> WORD_SHIFT, bits);
-      this.#counters[COUNTERS.dirtyMarks]! += 1;
+      this.#markWord(last, bits);
       return;
     }
     this.#mark(0, VRING_USED.offsets.ring);
@@ -77,8 +87,7 @@ export class GuestMarks {
       return;
     }
     const bits = bitsBetween(this.#firstPage, this.#firstPage) | bitsBetween(last, last);
-    this.log.markWord(last >>> WORD_SHIFT, bits);
-    this.#counters[COUNTERS.dirtyMarks]! += 1;
+    this.#markWord(last, bits);
   }
 
   /** Marks the whole used ring, as whoever takes over from an unknown state does. */
@@ -91,9 +100,15 @@ export class GuestMarks {
     return this.#firstPage + ((this.#within + offset) >>> PAGE_SHIFT);
   }
 
+  /** Marks pages in the word of the log that `page` is in. */
+  #markWord(page: number, bits: number): void {
+    this.log!.markWord(page >>> WORD_SHIFT, bits);
+    this.#counters[N_DIRTY_MARKS]! += 1;
+  }
+
   #mark(offset: number, bytes: number): void {
     if (this.log === undefined) return;
-    this.#counters[COUNTERS.dirtyMarks]! += this.log.markRange(this.#used + offset, bytes);
+    this.#counters[N_DIRTY_MARKS]! += this.log.markRange(this.#used + offset, bytes);
   }
 }
 

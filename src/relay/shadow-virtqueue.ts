@@ -49,6 +49,15 @@ const MAP_LAST = GPA_MAP.last;
 const MAP_DELTA = GPA_MAP.delta;
 const MAP_PERM = GPA_MAP.perm;
 
+// What is counted once a batch.
+const N_AVAIL_BATCHES = COUNTERS.availBatches;
+const N_CHAINS = COUNTERS.chains;
+const N_CLAMPED_LENGTHS = COUNTERS.clampedLengths;
+const N_DESCRIPTORS = COUNTERS.descriptors;
+const N_DIRTY_MARKS = COUNTERS.dirtyMarks;
+const N_RELAYED_BYTES = COUNTERS.relayedBytes;
+const N_USED_BATCHES = COUNTERS.usedBatches;
+
 /** What a shadow virtqueue is made of. */
 export interface ShadowVirtqueueParts {
   /** The ring the driver wrote; addresses in its descriptors are guest physical. */
@@ -248,8 +257,8 @@ export class ShadowVirtqueue implements DataPath {
     }
     state.lastAvailIdx = lastAvailIdx;
     state.shadowAvailIdx = shadowAvailIdx;
-    counters[COUNTERS.descriptors]! += books.freeCount - freeCount;
-    counters[COUNTERS.relayedBytes]! += bytes;
+    counters[N_DESCRIPTORS]! += books.freeCount - freeCount;
+    counters[N_RELAYED_BYTES]! += bytes;
     books.freeHead = freeHead;
     books.freeCount = freeCount;
     this.#lastHead = head;
@@ -350,8 +359,8 @@ export class ShadowVirtqueue implements DataPath {
     state.holding = 0;
     books.freeHead = freeHead;
     books.freeCount = freeCount;
-    counters[COUNTERS.dirtyMarks]! += words;
-    counters[COUNTERS.clampedLengths]! += clamped;
+    counters[N_DIRTY_MARKS]! += words;
+    counters[N_CLAMPED_LENGTHS]! += clamped;
     return fault;
   }
 
@@ -421,7 +430,7 @@ export class ShadowVirtqueue implements DataPath {
     this.#books.eachInFlight((first, count) => {
       this.#books.eachWritten(first, count, Infinity, (address, bytes) => ranges.push({ address, bytes }));
     });
-    counters[COUNTERS.dirtyMarks]! += marks.log?.markRanges(ranges) ?? 0;
+    counters[N_DIRTY_MARKS]! += marks.log?.markRanges(ranges) ?? 0;
   }
 
   /** Where the descriptors of the shadow ring are. */
@@ -474,8 +483,8 @@ export class ShadowVirtqueue implements DataPath {
     const { shadowAvailIdx } = this.state;
     const { shadow, eventIdx, deviceKick, counters } = this.#parts;
     if (shadowAvailIdx === oldIdx) return false;
-    counters[COUNTERS.chains]! += u16(shadowAvailIdx - oldIdx);
-    counters[COUNTERS.availBatches]! += 1;
+    counters[N_CHAINS]! += u16(shadowAvailIdx - oldIdx);
+    counters[N_AVAIL_BATCHES]! += 1;
     shadow.availMemory.publish16(shadow.avail + RING_IDX, shadowAvailIdx);
     shadow.availMemory.fence();
     if (kickWanted(shadow, eventIdx, shadowAvailIdx, oldIdx)) {
@@ -522,7 +531,7 @@ export class ShadowVirtqueue implements DataPath {
     const { guestUsedIdx } = this.state;
     const { guest, eventIdx, guestCall, marks, counters } = this.#parts;
     if (guestUsedIdx === oldIdx) return;
-    counters[COUNTERS.usedBatches]! += 1;
+    counters[N_USED_BATCHES]! += 1;
     guest.usedMemory.publish16(guest.used + RING_IDX, guestUsedIdx);
     guest.usedMemory.fence();
     marks.usedEntries(oldIdx, guestUsedIdx);
@@ -536,7 +545,7 @@ export class ShadowVirtqueue implements DataPath {
     const { marks, counters } = this.#parts;
     const ranges: { address: number; bytes: number }[] = [];
     this.#books.eachWritten(first, count, length, (address, bytes) => ranges.push({ address, bytes }));
-    counters[COUNTERS.dirtyMarks]! += marks.log?.markRanges(ranges) ?? 0;
+    counters[N_DIRTY_MARKS]! += marks.log?.markRanges(ranges) ?? 0;
   }
 }
 
