@@ -1,5 +1,8 @@
+import { allowedCpus } from "../src/lab/threads.js";
+import { planThreads } from "../src/lab/wait-policy.js";
+import { DEFAULT_CONFIG } from "../src/machine/config.js";
 import type { TwinName } from "./harness/twin.js";
-import type { Work } from "./inputs/record.js";
+import { MACHINE_WAITINGS, type Work } from "./inputs/record.js";
 
 /** One side of a comparison: our kernel, or a C program with the same input. */
 export type Side =
@@ -18,6 +21,8 @@ export interface Row {
   readonly aim?: number;
   /** Whether --quick takes it: three rows of each family. */
   readonly quick: boolean;
+  /** Pairs of processes, where that is not the run's: what differs from process to process takes more of them. */
+  readonly processPairs?: number;
   /** Whether both sides must have written the same bytes before they are timed. */
   readonly twins: boolean;
   /** What one operation is. */
@@ -59,6 +64,21 @@ function withinUs(name: string, family: Row["family"], a: Work, b: Work | Work[]
 function withinC(name: string, a: Work, b: Work, unit: string): Row {
   const [program, family] = [a.kind as TwinName, a.kind as Row["family"]];
   return { name, family, a: c(program, a), b: [c(program, b)], quick: false, twins: false, unit };
+}
+
+const THREE_WORKERS = { ...MACHINE, placement: "threads", waiting: "auto" } as const;
+const MACHINES = { unit: "request", processPairs: 6 } as const;
+
+/** Ways of waiting that make other machines than "auto" on this host, and than each other. */
+function otherPolicies(cpus: readonly number[] = allowedCpus()): Work[] {
+  const plans = new Set<string>();
+  return MACHINE_WAITINGS.filter((waiting) => waiting !== "auto").flatMap((waiting) => {
+    const { driver, relay, device, cpus: places } = planThreads({ ...DEFAULT_CONFIG, waiting }, cpus);
+    const plan = JSON.stringify([driver, relay, device, places]);
+    const known = plans.has(plan);
+    plans.add(plan);
+    return known ? [] : [{ ...THREE_WORKERS, waiting }];
+  });
 }
 
 const SVQ = { ...RING, relayed: true } as const;
@@ -168,30 +188,25 @@ export const ROWS: readonly Row[] = [
       quick: false,
     },
   ),
-  withinUs(
-    "three_workers_auto_vs_best_policy",
-    "threads",
-    { ...MACHINE, placement: "threads", waiting: "auto" },
-    [
-      { ...MACHINE, placement: "threads", waiting: "notified" },
-      { ...MACHINE, placement: "threads", waiting: "adaptive" },
-      { ...MACHINE, placement: "threads", waiting: "polled" },
-    ],
-    { reach: 1.25, aim: 1.1, unit: "request", quick: true },
-  ),
+  withinUs("three_workers_auto_vs_best_policy", "threads", THREE_WORKERS, otherPolicies(), {
+    reach: 1.25,
+    aim: 1.1,
+    ...MACHINES,
+    quick: true,
+  }),
   withinUs(
     "three_workers_vs_fused",
     "threads",
-    { ...MACHINE, placement: "threads", waiting: "auto" },
+    THREE_WORKERS,
     { ...MACHINE, placement: "fused", waiting: "auto" },
-    { unit: "request", quick: true },
+    { ...MACHINES, quick: true },
   ),
   withinUs(
     "three_workers_vs_passthrough",
     "threads",
-    { ...MACHINE, placement: "threads", waiting: "auto" },
+    THREE_WORKERS,
     { ...MACHINE, path: "passthrough", placement: "threads", waiting: "auto" },
-    { unit: "request", quick: true },
+    { ...MACHINES, quick: true },
   ),
   againstTwin(
     "ring_pingpong_vs_c_seqcst",

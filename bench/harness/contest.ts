@@ -68,7 +68,7 @@ export class Contest {
   async measure(row: Row): Promise<RowResult> {
     const start = performance.now();
     const contests: Pair[][] = row.b.map(() => []);
-    const { processPairs } = this.#extent;
+    const processPairs = row.processPairs ?? this.#extent.processPairs;
     for (let i = 0; i < processPairs; i++) {
       const beaten = outOfTheRunning(contests);
       for (const [other, side] of row.b.entries()) {
@@ -117,11 +117,12 @@ export class Contest {
         requireEqualOutputs(row.name, hashes);
         this.outputsEqual = true;
       }
-      const { windows, windowNs, warmNs } = this.#extent;
+      const { processPairs, windows, windowNs, warmNs } = this.#extent;
       await a.window(warmNs);
       await b.window(warmNs);
       const pairs: Pair[] = [];
-      for (let i = 0; i < windows; i++) pairs.push(await pairOf(a, b, windowNs, i % 2 === 0));
+      const wanted = Math.ceil((windows * processPairs) / (row.processPairs ?? processPairs));
+      for (let i = 0; i < wanted; i++) pairs.push(await pairOf(a, b, windowNs, i % 2 === 0));
       return pairs;
     } finally {
       await Promise.all([a.stop(), b.stop()]);

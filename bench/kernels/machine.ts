@@ -1,4 +1,5 @@
 import { ThreadedMachine } from "../../src/lab/threaded-machine.js";
+import { restPollers } from "../../src/lab/windows.js";
 import { COMBINATIONS, DEFAULT_CONFIG } from "../../src/machine/config.js";
 import { MACHINE_PATHS, MACHINE_PLACEMENTS, MACHINE_WAITINGS } from "../inputs/record.js";
 import { check, type Kernel } from "./kernel.js";
@@ -21,12 +22,15 @@ export class MachineKernel implements Kernel {
 
   async outputs(): Promise<Uint8Array> {
     await this.#machine.start();
+    restPollers(this.#machine);
     return new Uint8Array(0);
   }
 
   async window(ns: number): Promise<number> {
+    await this.#machine.sync();
     const command = { kind: "window", minNs: ns, firstPass: this.#pass } as const;
     const { result } = await this.#machine.ask("driver", command, "window");
+    restPollers(this.#machine);
     this.#pass += result.passes;
     check(result.equal && result.lost + result.duplicated + result.refused === 0, "every request came back once");
     return result.ns / result.requests;

@@ -15,7 +15,7 @@ import { settingsOf } from "./settings.js";
 import { switchUnderLoad } from "./switching.js";
 import { ThreadedMachine } from "./threaded-machine.js";
 import { threadCount } from "./wait-policy.js";
-import { WindowSeries } from "./windows.js";
+import { restPollers, WindowSeries } from "./windows.js";
 
 /** What a bench is asked to do. */
 export interface BenchOptions {
@@ -168,7 +168,7 @@ export class Bench {
       const machine = new ThreadedMachine(config, { input: this.#input, image, recorder: this.recorder });
       this.#machines.push(machine);
       await machine.start();
-      rest(machine);
+      restPollers(machine);
       series.push(new WindowSeries(machine));
     }
     const unpinned = this.#machines.find(({ pinning }) => !pinning.pinned);
@@ -186,7 +186,7 @@ export class Bench {
       progress(0.3 + (0.7 * step) / steps, pathName(one.machine.config));
       await one.machine.sync();
       await one.take(windowNs, step >= series.length);
-      rest(one.machine);
+      restPollers(one.machine);
     }
     await this.#fillRows(series, outcomes);
     this.result.overhead.push(...overheadsOf(series));
@@ -199,7 +199,7 @@ export class Bench {
       progress(0.3 + (0.7 * i) / series.length, `switching ${pathName(one.machine.config)}`);
       await one.machine.sync();
       counts.push(await switchUnderLoad(one, everyMs, windowNs, this.#options.signal));
-      rest(one.machine);
+      restPollers(one.machine);
     }
     await this.#fillRows(series, outcomes, counts);
     Object.assign(this.result, { switches: counts.reduce((sum, count) => sum + count, 0) });
@@ -269,10 +269,4 @@ export class Bench {
   async #stopAll(): Promise<void> {
     await Promise.all(this.#machines.map((machine) => machine.stop()));
   }
-}
-
-/** Has pollers sleep until the next command: machines take turns, and the others need the cores. */
-function rest(machine: ThreadedMachine): void {
-  if (machine.config.waiting !== "polled") return;
-  for (const role of ["driver", "relay", "device"] as const) machine.tell(role, { kind: "rest" });
 }

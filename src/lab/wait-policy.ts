@@ -31,9 +31,10 @@ export function threadCount({ path, placement }: Pick<MachineConfig, "path" | "p
 /**
  * Chooses waiting and CPUs by the cores there are: never more spinners than cores.
  *
- * With a core for each thread "auto" spins for a while before it sleeps. With fewer it sleeps at once and all threads
- * share one core, where waking another costs a fraction of waking an idle core. Where more pollers were asked for than
- * there are cores the relay polls, the others wait, and the row is not compared.
+ * With a core for each thread "auto" spins for a while before it sleeps. With two for three the relay does, through
+ * which everything goes twice, on a core of its own; driver and device sleep at once and share the other. With one
+ * all sleep at once. Where more pollers were asked for than there are cores the relay polls, the others wait, and the
+ * row is not compared.
  */
 export function planThreads(config: MachineConfig, cpus: readonly number[]): ThreadPlan {
   const plan = planActive(config, cpus);
@@ -60,6 +61,9 @@ function planActive(config: MachineConfig, cpus: readonly number[]): ThreadPlan 
   if (asked === "adaptive") {
     const why = `${threads} spinners on ${cpus.length} core(s): none spins`;
     return { threads, ...all("notified"), cpus: together(cpus), why };
+  }
+  if (asked === "auto" && cpus.length > 1) {
+    return { threads, ...all("notified"), relay: policy("adaptive"), cpus: spread(config, cpus), why: undefined };
   }
   return { threads, ...all("notified"), cpus: together(cpus), why: undefined };
 }

@@ -174,3 +174,9 @@ function hops(placement: MachineConfig["placement"], outer: number, inner: numbe
   if (placement === "inline") return 0;
   return placement === "threads" ? outer + inner : outer;
 }
+
+/** Has pollers sleep until the next command (sync() is one): machines take turns, and the others need the cores. */
+export function restPollers(machine: ThreadedMachine): void {
+  if (machine.config.waiting !== "polled") return;
+  for (const role of ["driver", "relay", "device"] as const) machine.tell(role, { kind: "rest" });
+}

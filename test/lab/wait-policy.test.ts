@@ -42,7 +42,7 @@ describe.each(CORES.map((cpus) => ({ cpus, count: cpus.length })))("planThreads(
       const apart = new Set(used).size;
       if (busy.length <= cpus.length) expect(apart).toBe(busy.length);
       else if (spinners(config, plan).length === 0) expect(apart).toBe(1);
-      // Who polls has a core to itself where there is a second one.
+      // Who spins has a core to itself where there is a second one.
       else expect(used.filter((cpu) => cpu === plan.cpus.relay)).toHaveLength(cpus.length === 1 ? busy.length : 1);
     }
   });
@@ -54,6 +54,8 @@ describe.each(CORES.map((cpus) => ({ cpus, count: cpus.length })))("planThreads(
       const asked = config.waiting;
       const expected = enough ? (asked === "auto" ? "adaptive" : asked) : "notified";
       expect([plan.driver.waiting, plan.device.waiting]).toEqual([expected, expected]);
+      const relaySpins = !enough && asked === "auto" && cpus.length > 1;
+      if (relaySpins) expect(plan.relay.waiting).toBe("adaptive");
       const short = !enough && (asked === "polled" || asked === "adaptive");
       expect(plan.why === undefined, JSON.stringify(plan)).toBe(!short);
       if (short) expect(plan.why).toContain(`${threadCount(config)} ${asked === "polled" ? "pollers" : "spinners"} on`);
