@@ -14,7 +14,8 @@ import type { RowResult } from "./harness/verdict.js";
 import { litmus } from "./litmus/litmus.js";
 import { drawPlots } from "./plots/draw.js";
 import { drawTrackerPlots } from "./plots/trackers.js";
-import { ROWS, type Row } from "./rows.js";
+import type { Row } from "./row.js";
+import { ROWS } from "./rows.js";
 
 const EXAMPLES = `
 Examples:

@@ -1,33 +1,8 @@
 import { allowedCpus } from "../src/lab/threads.js";
 import { planThreads } from "../src/lab/wait-policy.js";
 import { DEFAULT_CONFIG } from "../src/machine/config.js";
-import type { TwinName } from "./harness/twin.js";
 import { MACHINE_WAITINGS, type Work } from "./inputs/record.js";
-
-/** One side of a comparison: our kernel, or a C program with the same input. */
-export type Side =
-  | { readonly by: "ours"; readonly work: Work }
-  | { readonly by: "c"; readonly program: TwinName; readonly work: Work; readonly options: readonly string[] };
-
-/** One row of the table: A is ours, B what it is compared with. */
-export interface Row {
-  readonly name: string;
-  readonly family: "relay" | "dirty" | "iova" | "ring" | "threads" | "trackers";
-  readonly a: Side;
-  /** Several where the best of them counts. */
-  readonly b: readonly Side[];
-  /** Greatest ratio that is good enough, and the one to aim at; absent where a row only reports. */
-  readonly reach?: number;
-  readonly aim?: number;
-  /** Whether --quick takes it: three rows of each family. */
-  readonly quick: boolean;
-  /** Pairs of processes, where that is not the run's: what differs from process to process takes more of them. */
-  readonly processPairs?: number;
-  /** Whether both sides must have written the same bytes before they are timed. */
-  readonly twins: boolean;
-  /** What one operation is. */
-  readonly unit: string;
-}
+import { againstTwin, c, ours, type Row, withinC, withinUs } from "./row.js";
 
 const RELAY = { kind: "relay", queueSize: 256, chain: 1, mappings: 1, batch: 256, log: false, queues: 1 } as const;
 const RANDOM = { ...RELAY, buffers: "random" } as const;
@@ -39,37 +14,10 @@ const TRACKER = { kind: "tracker", pages: 2 ** 20, writes: 4096, runPages: 1 } a
 const SENT = { kind: "tracker", pages: 2 ** 14, writes: 2 ** 14, runPages: 1 } as const;
 const MACHINE = { kind: "machine", path: "svq" } as const;
 
-const ours = (work: Work): Side => ({ by: "ours", work });
-const c = (program: TwinName, work: Work, ...options: string[]): Side => ({ by: "c", program, work, options });
-
-interface Goals {
-  readonly reach: number;
-  readonly aim: number;
-}
-
-/** Makes a row against the C twin, which does the same work; without goals it only reports. */
-function againstTwin(name: string, work: Work, goals: Goals | undefined, rest: Partial<Row> = {}): Row {
-  const program = work.kind as TwinName;
-  const family = work.kind === "bitmap" ? "dirty" : (work.kind as Row["family"]);
-  return { name, family, a: ours(work), b: [c(program, work)], ...goals, quick: true, twins: true, unit: "", ...rest };
-}
-
-/** Makes a row in which both sides are ours. */
-function withinUs(name: string, family: Row["family"], a: Work, b: Work | Work[], rest: Partial<Row> = {}): Row {
-  const others = Array.isArray(b) ? b : [b];
-  return { name, family, a: ours(a), b: others.map(ours), quick: false, twins: false, unit: "", ...rest };
-}
-
-/** Makes a row in which both sides are the twin: what the work and the machine allow, whoever does it. */
-function withinC(name: string, a: Work, b: Work, unit: string): Row {
-  const [program, family] = [a.kind as TwinName, a.kind as Row["family"]];
-  return { name, family, a: c(program, a), b: [c(program, b)], quick: false, twins: false, unit };
-}
-
 const THREE_WORKERS = { ...MACHINE, placement: "threads", waiting: "auto" } as const;
 const MACHINES = { unit: "request", processPairs: 6 } as const;
 
-/** Ways of waiting that make other machines than "auto" on this host, and than each other. */
+/** Ways of waiting, but for those that come to the same threads on this host as one before. */
 function otherPolicies(cpus: readonly number[] = allowedCpus()): Work[] {
   const plans = new Set<string>();
   return MACHINE_WAITINGS.filter((waiting) => waiting !== "auto").flatMap((waiting) => {

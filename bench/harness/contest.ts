@@ -6,7 +6,7 @@ import { median, type Pair } from "../../src/lab/statistics.js";
 import { allowedCpus } from "../../src/lab/threads.js";
 import { packageRoot } from "../../src/workers/worker-url.js";
 import { record, type Work } from "../inputs/record.js";
-import type { Row, Side } from "../rows.js";
+import type { Row, Side } from "../row.js";
 import { TimedProcess } from "./timed-process.js";
 import { compileTwin, type TwinName } from "./twin.js";
 import { judgePairs, outOfTheRunning, type RowResult } from "./verdict.js";

@@ -1,7 +1,7 @@
 import type { MachineFacts } from "../../src/lab/machine-facts.js";
 import { textTable } from "../../src/report/table.js";
 import { formatNs } from "../../src/report/units.js";
-import type { Row } from "../rows.js";
+import type { Row } from "../row.js";
 import { type Change, type RowResult, standing } from "./verdict.js";
 
 /** A row that was not measured. */

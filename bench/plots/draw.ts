@@ -5,7 +5,7 @@ import { type Curve, svgOf } from "../../src/report/plot.js";
 import { packageRoot } from "../../src/workers/worker-url.js";
 import { Contest, type Extent } from "../harness/contest.js";
 import type { RelayCase } from "../inputs/relay-input.js";
-import type { Side } from "../rows.js";
+import type { Side } from "../row.js";
 
 /** One plot: what changes along its x axis. */
 interface Sweep {

@@ -27,7 +27,7 @@ export class GuestMarks {
   readonly #firstPage: number;
   readonly #within: number;
   readonly #indexPage: number;
-  /** Where the whole used ring lies in one page: the bit of that page, in the word of the log of its first one; else 0. */
+  /** Bit of the page, in its word of the log, that the whole used ring lies in; 0 when it takes several. */
   readonly #onlyPage: number;
   readonly #num: number;
   readonly #counters: Float64Array;

@@ -6,7 +6,7 @@ import { PeerFault } from "../ring/peer-fault.js";
 import type { VringAreas } from "../ring/vring-areas.js";
 import type { InflightRecord } from "./inflight-record.js";
 import { BOOKS, ShadowBooks } from "./shadow-books.js";
-import type { ShadowVirtqueueParts } from "./shadow-virtqueue.js";
+import type { ShadowVirtqueueParts } from "./shadow-parts.js";
 
 /** Parts of a shadow virtqueue that keeps a record of what is in flight; the record begins where the queue does. */
 export function recordedQueue(parts: ShadowVirtqueueParts, record: InflightRecord): ShadowVirtqueueParts {

@@ -1,9 +1,7 @@
-import { GPA_MAP, type GpaMap } from "../iova/gpa-map.js";
+import { GPA_MAP } from "../iova/gpa-map.js";
 import { VHOST_ACCESS_RO, VHOST_ACCESS_WO } from "../layout/vhost.js";
 import * as virtioRing from "../layout/virtio-ring.js";
 import { joinHalves } from "../memory/address.js";
-import type { Notifier } from "../memory/bell.js";
-import type { GuestMemory } from "../memory/guest-memory.js";
 import type { Parts } from "../memory/role.js";
 import { type SharedMemory, u16 } from "../memory/shared-memory.js";
 import { orderFault } from "../ring/chain-rules.js";
@@ -11,12 +9,11 @@ import type { Accounting } from "../ring/driver-ring.js";
 import { armCalls, armKicks, callWanted, kickWanted, suppressCalls, suppressKicks } from "../ring/notification.js";
 import { faultCode, faultReason, PEER_FAULTS, PeerFault } from "../ring/peer-fault.js";
 import type { RingState } from "../ring/ring-state.js";
-import type { VringAreas } from "../ring/vring-areas.js";
 import { COUNTERS } from "../telemetry/counters.js";
 import type { DataPath } from "./data-path.js";
-import type { GuestMarks } from "./guest-marks.js";
 import { NO_ROOM, OddBuffers } from "./odd-buffers.js";
 import { BOOKS, ShadowBooks } from "./shadow-books.js";
+import type { ShadowVirtqueueParts } from "./shadow-parts.js";
 
 // Constants of this file's own: V8 folds them, where it would reload an imported binding at each use.
 const NEXT = virtioRing.VRING_DESC_F_NEXT;
@@ -57,29 +54,6 @@ const N_DESCRIPTORS = COUNTERS.descriptors;
 const N_DIRTY_MARKS = COUNTERS.dirtyMarks;
 const N_RELAYED_BYTES = COUNTERS.relayedBytes;
 const N_USED_BATCHES = COUNTERS.usedBatches;
-
-/** What a shadow virtqueue is made of. */
-export interface ShadowVirtqueueParts {
-  /** The ring the driver wrote; addresses in its descriptors are guest physical. */
-  readonly guest: VringAreas;
-  /** The ring the relay owns and the device sees; addresses are IOVAs. */
-  readonly shadow: VringAreas;
-  readonly guestMemory: GuestMemory;
-  readonly map: GpaMap;
-  /** Marks the guest's pages while somebody logs. */
-  readonly marks: GuestMarks;
-  readonly eventIdx: boolean;
-  readonly indirect: boolean;
-  /** Tells the device that chains are available. */
-  readonly deviceKick: Pick<Notifier, "signal">;
-  /** Tells the guest that chains were used. */
-  readonly guestCall: Pick<Notifier, "signal">;
-  readonly counters: Float64Array;
-  /** Where the guest's ring stands when the relay takes over. */
-  readonly start: { readonly lastAvailIdx: number; readonly usedIdx: number };
-  /** Private books to go on with, as parts() listed them; new ones otherwise. */
-  readonly books?: ShadowBooks;
-}
 
 /**
  * A shadow virtqueue: a device half that faces the guest and a driver half that faces the device, with translation and

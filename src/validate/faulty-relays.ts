@@ -2,7 +2,7 @@ import { DirtyLog } from "../dirty/dirty-log.js";
 import { VRING_USED_ELEM } from "../layout/virtio-ring.js";
 import { ForwardingMemory } from "../memory/forwarding-memory.js";
 import { GuestMarks } from "../relay/guest-marks.js";
-import type { ShadowVirtqueueParts } from "../relay/shadow-virtqueue.js";
+import type { ShadowVirtqueueParts } from "../relay/shadow-parts.js";
 import type { VringAreas } from "../ring/vring-areas.js";
 import { type MakeRelay, SHIPPING } from "./rig/rig.js";
 import { RIG_END } from "./rig/world.js";

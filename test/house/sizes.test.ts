@@ -31,7 +31,7 @@ const LONG_FUNCTIONS: readonly Longer[] = [
 const LONG_FILES: readonly Longer[] = [
   {
     what: "src/relay/shadow-virtqueue.ts",
-    linesMax: 553,
+    linesMax: 536,
     because: "the two flat loops and the rules they call share private books that nothing else may touch",
   },
 ];

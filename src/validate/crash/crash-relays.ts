@@ -1,7 +1,8 @@
 import type { SharedMemory } from "../../memory/shared-memory.js";
 import { InflightRecord } from "../../relay/inflight-record.js";
 import { recordedQueue, recoveredQueue } from "../../relay/recorded-queue.js";
-import { ShadowVirtqueue, type ShadowVirtqueueParts } from "../../relay/shadow-virtqueue.js";
+import type { ShadowVirtqueueParts } from "../../relay/shadow-parts.js";
+import { ShadowVirtqueue } from "../../relay/shadow-virtqueue.js";
 import type { RelayUnderTest } from "../rig/relay-under-test.js";
 
 /** The relays that are killed and that take over, with the memory that outlives them. */

@@ -4,7 +4,7 @@ import { assert } from "../../memory/assert.js";
 import { GuestMemory } from "../../memory/guest-memory.js";
 import { RealMemory } from "../../memory/real-memory.js";
 import { GuestMarks } from "../../relay/guest-marks.js";
-import type { ShadowVirtqueueParts } from "../../relay/shadow-virtqueue.js";
+import type { ShadowVirtqueueParts } from "../../relay/shadow-parts.js";
 import { UsedRelay, type UsedRelayParts } from "../../relay/used-relay.js";
 import { DeviceRing } from "../../ring/device-ring.js";
 import { type FaultReason, PeerFault } from "../../ring/peer-fault.js";

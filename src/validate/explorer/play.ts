@@ -1,5 +1,6 @@
 import { assert } from "../../memory/assert.js";
-import { ShadowVirtqueue, type ShadowVirtqueueParts } from "../../relay/shadow-virtqueue.js";
+import type { ShadowVirtqueueParts } from "../../relay/shadow-parts.js";
+import { ShadowVirtqueue } from "../../relay/shadow-virtqueue.js";
 import { DeviceRing } from "../../ring/device-ring.js";
 import { DriverRing } from "../../ring/driver-ring.js";
 import type { Party, PartyMemory } from "./automaton.js";

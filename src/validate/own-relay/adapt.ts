@@ -2,7 +2,7 @@ import { VHOST_ACCESS_RO, VHOST_ACCESS_WO } from "../../layout/vhost.js";
 import { FRAME_SPAN_BYTES, type Gpa, PAGE_BYTES } from "../../memory/address.js";
 import type { Heartbeat } from "../../memory/heartbeat.js";
 import type { SharedMemory } from "../../memory/shared-memory.js";
-import type { ShadowVirtqueueParts } from "../../relay/shadow-virtqueue.js";
+import type { ShadowVirtqueueParts } from "../../relay/shadow-parts.js";
 import type { Accounting } from "../../ring/driver-ring.js";
 import { PEER_FAULTS, PeerFault } from "../../ring/peer-fault.js";
 import type { VringAreas } from "../../ring/vring-areas.js";

@@ -2,7 +2,7 @@ import { ConfigError } from "../../memory/config-error.js";
 import type { Heartbeat } from "../../memory/heartbeat.js";
 import type { SharedMemory } from "../../memory/shared-memory.js";
 import { InflightRecord } from "../../relay/inflight-record.js";
-import type { ShadowVirtqueueParts } from "../../relay/shadow-virtqueue.js";
+import type { ShadowVirtqueueParts } from "../../relay/shadow-parts.js";
 import { runCrashPoints } from "../crash/crash-points.js";
 import type { CrashRelays } from "../crash/crash-relays.js";
 import { runCrash } from "../crash/crash-run.js";

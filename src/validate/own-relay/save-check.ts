@@ -1,5 +1,5 @@
 import type { Heartbeat } from "../../memory/heartbeat.js";
-import type { ShadowVirtqueueParts } from "../../relay/shadow-virtqueue.js";
+import type { ShadowVirtqueueParts } from "../../relay/shadow-parts.js";
 import { FUZZ_MODES, generate } from "../fuzz/generator.js";
 import type { MakeRelay, RelayUnderTest } from "../rig/relay-under-test.js";
 import { recordRun, traceHash } from "../trace/record.js";

@@ -1,5 +1,6 @@
 import { GuestMarks } from "../../relay/guest-marks.js";
-import { ShadowVirtqueue, type ShadowVirtqueueParts } from "../../relay/shadow-virtqueue.js";
+import type { ShadowVirtqueueParts } from "../../relay/shadow-parts.js";
+import { ShadowVirtqueue } from "../../relay/shadow-virtqueue.js";
 import type { Accounting } from "../../ring/driver-ring.js";
 import type { VringAreas } from "../../ring/vring-areas.js";
 import type { Ground } from "./ground.js";
