@@ -82,9 +82,11 @@ export class DeviceSide {
   step(): void {
     this.#relay?.step();
     const ring = this.#ring;
-    while (ring.takeAvail()) {
+    for (let unpublished = 1; ring.takeAvail(); unpublished++) {
       ring.addUsed(ring.chain.head, USED_BYTES);
-      if (ring.unpublished === this.#batch) ring.publishUsed();
+      if (unpublished < this.#batch) continue;
+      ring.publishUsed();
+      unpublished = 0;
     }
     ring.publishUsed();
   }

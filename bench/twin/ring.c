@@ -32,8 +32,9 @@ struct device {
 };
 
 static int32_t *input, *buffers;
-static struct driver driver;
-static struct device device;
+/* Each thread's own in cache lines of their own. */
+static struct driver driver __attribute__((aligned(128)));
+static struct device device __attribute__((aligned(128)));
 static struct queue shadow_queue;
 static uint32_t signals;
 static uint32_t stop, window_number;
@@ -162,7 +163,10 @@ static void publish_used(struct device *d)
 	uint16_t old_idx = d->published_used_idx;
 	if (old_idx == d->used_idx)
 		return;
-	publish(&d->ring.used[1], d->used_idx);
+	if (d->relayed)
+		publish(&d->ring.used[1], d->used_idx);
+	else
+		publish_seq_cst(&d->ring.used[1], d->used_idx);
 	d->published_used_idx = d->used_idx;
 	signals += need_event(observe(used_event(&d->ring)), d->used_idx, old_idx);
 }
