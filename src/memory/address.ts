@@ -43,7 +43,7 @@ export function lowHalf(address: number): number {
 
 /** The bits of an address from 32 up, as int32. */
 export function highHalf(address: number): number {
-  return Math.floor(address / 0x1_0000_0000) | 0;
+  return (address / 0x1_0000_0000) | 0;
 }
 
 function checked(value: number, what: string): number {

@@ -9,7 +9,13 @@ import type { VringAreas } from "./vring-areas.js";
 /** Fetches an indirect table in the address space of the ring: "miss" means "not yet, ask again". */
 export type TableReader = (address: number, target: Uint8Array) => "ok" | "miss" | "unmapped";
 
+// Constants of this file's own: V8 folds them, where it would reload an imported binding at each use.
+const NEXT = VRING_DESC_F_NEXT;
+const WRITE = VRING_DESC_F_WRITE;
+const INDIRECT = VRING_DESC_F_INDIRECT;
 const DESC_SIZE = VRING_DESC.size;
+const DESC_LEN = VRING_DESC.offsets.len;
+const DESC_FLAGS = VRING_DESC.offsets.flags;
 
 /**
  * A private copy of one chain: each descriptor is read once, and all that is decided is decided on the copy.
@@ -61,10 +67,10 @@ export class Chain {
       if (index >= limit) throw new PeerFault("next-out-of-range", `descriptor ${index} of a table of ${limit}`);
       const at = table + index * DESC_SIZE;
       const address = joinHalves(memory.read32(at), memory.read32(at + 4));
-      const length = memory.read32(at + VRING_DESC.offsets.len) >>> 0;
-      const last = memory.read32(at + VRING_DESC.offsets.flags);
+      const length = memory.read32(at + DESC_LEN) >>> 0;
+      const last = memory.read32(at + DESC_FLAGS);
       const flags = last & 0xffff;
-      if ((flags & VRING_DESC_F_INDIRECT) !== 0) {
+      if ((flags & INDIRECT) !== 0) {
         const nested = memory === this.#tableMemory;
         this.#refuse(indirectFault(flags, length, this.#indirect, nested, this.count, ring.num), index);
         const fetched = readTable(address, this.#table.subarray(0, length));
@@ -79,9 +85,9 @@ export class Chain {
       if (this.count === ring.num)
         throw new PeerFault("chain-too-long", `more than ${ring.num} elements from head ${head}`);
       this.#refuse(orderFault(flags, flagsSeen), index);
-      flagsSeen |= flags & VRING_DESC_F_WRITE;
+      flagsSeen |= flags & WRITE;
       this.#append(address, length, flags);
-      if ((flags & VRING_DESC_F_NEXT) === 0) return true;
+      if ((flags & NEXT) === 0) return true;
       index = last >>> 16;
     }
   }
@@ -98,7 +104,7 @@ export class Chain {
     this.addresses[this.count] = address;
     this.lengths[this.count] = length;
     this.count += 1;
-    if ((flags & VRING_DESC_F_WRITE) !== 0) {
+    if ((flags & WRITE) !== 0) {
       this.writableBytes += length;
     } else {
       this.readableCount += 1;

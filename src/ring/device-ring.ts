@@ -1,4 +1,4 @@
-import { VRING_AVAIL, VRING_USED, VRING_USED_ELEM } from "../layout/virtio-ring.js";
+import { VRING_AVAIL, VRING_USED_ELEM } from "../layout/virtio-ring.js";
 import type { Parts } from "../memory/role.js";
 import { u16 } from "../memory/shared-memory.js";
 import { Chain, type TableReader } from "./chain.js";
@@ -6,6 +6,12 @@ import { armKicks, callWanted, suppressKicks } from "./notification.js";
 import { PeerFault } from "./peer-fault.js";
 import type { RingState } from "./ring-state.js";
 import { checkedAreas, type VringAreas } from "./vring-areas.js";
+
+// Constants of this file's own: V8 folds them, where it would reload an imported binding at each use.
+const RING_IDX = VRING_AVAIL.offsets.idx;
+const RING_ENTRIES = VRING_AVAIL.offsets.ring;
+const USED_ELEM_SIZE = VRING_USED_ELEM.size;
+const USED_ELEM_LEN = VRING_USED_ELEM.offsets.len;
 
 /** What the two sides of a ring agreed on. */
 export interface RingFeatures {
@@ -81,7 +87,7 @@ export class DeviceRing {
     const { state, areas } = this;
     if (state.lastAvailIdx === state.availIdx && !this.#observeAvailIdx()) return false;
     const slot = state.lastAvailIdx & (areas.num - 1);
-    const head = areas.availMemory.read16(areas.avail + VRING_AVAIL.offsets.ring + slot * 2);
+    const head = areas.availMemory.read16(areas.avail + RING_ENTRIES + slot * 2);
     if (head >= areas.num) throw new PeerFault("head-out-of-range", `head ${head} in a queue of ${areas.num}`);
     if (this.#outstanding[head] === 1) throw new PeerFault("head-outstanding", `head ${head} offered twice`);
     if (!this.chain.load(areas, head, this.#readTable)) return false;
@@ -99,9 +105,9 @@ export class DeviceRing {
   /** Returns a chain that was taken; `len` is the number of bytes written into it (2.7.8.2). */
   addUsed(head: number, len: number): void {
     const { state, areas } = this;
-    const at = areas.used + VRING_USED.offsets.ring + (state.usedIdx & (areas.num - 1)) * VRING_USED_ELEM.size;
-    areas.usedMemory.write32(at + VRING_USED_ELEM.offsets.id, head);
-    areas.usedMemory.write32(at + VRING_USED_ELEM.offsets.len, len);
+    const at = areas.used + RING_ENTRIES + (state.usedIdx & (areas.num - 1)) * USED_ELEM_SIZE;
+    areas.usedMemory.write32(at, head);
+    areas.usedMemory.write32(at + USED_ELEM_LEN, len);
     this.#outstanding[head] = 0;
     state.usedIdx = u16(state.usedIdx + 1);
   }
@@ -111,7 +117,7 @@ export class DeviceRing {
     const { state, areas } = this;
     const oldIdx = state.publishedUsedIdx;
     if (oldIdx === state.usedIdx) return false;
-    areas.usedMemory.publish16(areas.used + VRING_USED.offsets.idx, state.usedIdx);
+    areas.usedMemory.publish16(areas.used + RING_IDX, state.usedIdx);
     state.publishedUsedIdx = state.usedIdx;
     areas.usedMemory.fence();
     return this.#alwaysCall || callWanted(areas, this.#features.eventIdx, state.usedIdx, oldIdx);
@@ -139,7 +145,7 @@ export class DeviceRing {
 
   #observeAvailIdx(): boolean {
     const { state, areas } = this;
-    const availIdx = areas.availMemory.observe16(areas.avail + VRING_AVAIL.offsets.idx);
+    const availIdx = areas.availMemory.observe16(areas.avail + RING_IDX);
     const waiting = u16(availIdx - state.lastAvailIdx);
     if (waiting > areas.num) {
       throw new PeerFault("avail-idx-overrun", `${waiting} entries offered in a queue of ${areas.num}`);

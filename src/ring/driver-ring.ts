@@ -4,7 +4,6 @@ import {
   VRING_DESC_F_INDIRECT,
   VRING_DESC_F_NEXT,
   VRING_DESC_F_WRITE,
-  VRING_USED,
   VRING_USED_ELEM,
 } from "../layout/virtio-ring.js";
 import { highHalf, lowHalf } from "../memory/address.js";
@@ -31,12 +30,22 @@ export interface Accounting {
   readonly inFlight: number;
 }
 
+// Constants of this file's own: V8 folds them, where it would reload an imported binding at each use.
+const NEXT = VRING_DESC_F_NEXT;
+const WRITE = VRING_DESC_F_WRITE;
+const DESC_SIZE = VRING_DESC.size;
+const DESC_LEN = VRING_DESC.offsets.len;
+const DESC_FLAGS = VRING_DESC.offsets.flags;
+const DESC_NEXT = VRING_DESC.offsets.next;
+const RING_IDX = VRING_AVAIL.offsets.idx;
+const RING_ENTRIES = VRING_AVAIL.offsets.ring;
+const USED_ELEM_SIZE = VRING_USED_ELEM.size;
+const USED_ELEM_LEN = VRING_USED_ELEM.offsets.len;
+
 /** Columns of the private table, by descriptor. */
 const NEXT_FREE = 0;
 const COUNT = 1;
 const COLUMNS = 2;
-
-const DESC = VRING_DESC.offsets;
 
 /**
  * The driver half of a split virtqueue: offers chains, takes back used ones (VIRTIO 1.3, 2.7.13 and 2.7.14).
@@ -86,7 +95,7 @@ export class DriverRing {
     for (let i = 0; i < segments.length; i++) {
       const next = this.#table[index * COLUMNS + NEXT_FREE]!;
       const more = i + 1 < segments.length;
-      writeDescriptor(areas.descMemory, areas.desc + index * VRING_DESC.size, segments[i]!, more, more ? next : 0);
+      writeDescriptor(areas.descMemory, areas.desc + index * DESC_SIZE, segments[i]!, more, more ? next : 0);
       index = next;
     }
     this.#offer(head, segments.length, index);
@@ -98,10 +107,10 @@ export class DriverRing {
     const { state, areas } = this;
     assert(state.freeCount > 0, "caller checked freeCount");
     const head = state.freeHead;
-    const at = areas.desc + head * VRING_DESC.size;
-    const table = { address, bytes: count * VRING_DESC.size, deviceWritable: false };
+    const at = areas.desc + head * DESC_SIZE;
+    const table = { address, bytes: count * DESC_SIZE, deviceWritable: false };
     writeDescriptor(areas.descMemory, at, table, false, 0);
-    areas.descMemory.write16(at + DESC.flags, VRING_DESC_F_INDIRECT);
+    areas.descMemory.write16(at + DESC_FLAGS, VRING_DESC_F_INDIRECT);
     this.#offer(head, 1, this.#table[head * COLUMNS + NEXT_FREE]!);
     return head;
   }
@@ -111,7 +120,7 @@ export class DriverRing {
     const { state, areas } = this;
     const oldIdx = state.publishedAvailIdx;
     if (oldIdx === state.availIdx) return false;
-    areas.availMemory.publish16(areas.avail + VRING_AVAIL.offsets.idx, state.availIdx);
+    areas.availMemory.publish16(areas.avail + RING_IDX, state.availIdx);
     state.publishedAvailIdx = state.availIdx;
     areas.availMemory.fence();
     return kickWanted(areas, this.#eventIdx, state.availIdx, oldIdx);
@@ -126,13 +135,14 @@ export class DriverRing {
     const { state, areas, used } = this;
     if (state.lastUsedIdx === state.usedIdx && !this.#observeUsedIdx()) return false;
     const slot = state.lastUsedIdx & (areas.num - 1);
-    const at = areas.used + VRING_USED.offsets.ring + slot * VRING_USED_ELEM.size;
-    used.id = areas.usedMemory.read32(at + VRING_USED_ELEM.offsets.id) >>> 0;
-    used.len = areas.usedMemory.read32(at + VRING_USED_ELEM.offsets.len) >>> 0;
+    const at = areas.used + RING_ENTRIES + slot * USED_ELEM_SIZE;
+    const id = areas.usedMemory.read32(at) >>> 0;
+    used.id = id;
+    used.len = areas.usedMemory.read32(at + USED_ELEM_LEN) >>> 0;
     state.lastUsedIdx = u16(state.lastUsedIdx + 1);
-    const known = used.id < areas.num && this.#table[used.id * COLUMNS + COUNT] !== 0;
-    if (!known) throw new PeerFault("used-id-unknown", `head ${used.id} is not outstanding`);
-    this.#free(used.id);
+    const known = id < areas.num && this.#table[id * COLUMNS + COUNT] !== 0;
+    if (!known) throw new PeerFault("used-id-unknown", `head ${id} is not outstanding`);
+    this.#free(id);
     return true;
   }
 
@@ -169,7 +179,7 @@ export class DriverRing {
   #offer(head: number, count: number, nextFree: number): void {
     const { state, areas } = this;
     const slot = state.availIdx & (areas.num - 1);
-    areas.availMemory.write16(areas.avail + VRING_AVAIL.offsets.ring + slot * 2, head);
+    areas.availMemory.write16(areas.avail + RING_ENTRIES + slot * 2, head);
     this.#table[head * COLUMNS + COUNT] = count;
     state.freeHead = nextFree;
     state.freeCount -= count;
@@ -191,7 +201,7 @@ export class DriverRing {
 
   #observeUsedIdx(): boolean {
     const { state, areas } = this;
-    const usedIdx = areas.usedMemory.observe16(areas.used + VRING_USED.offsets.idx);
+    const usedIdx = areas.usedMemory.observe16(areas.used + RING_IDX);
     const waiting = u16(usedIdx - state.lastUsedIdx);
     // An entry too many within the ring's size is found by its head, one by one, in takeUsed().
     if (waiting > areas.num) {
@@ -204,9 +214,9 @@ export class DriverRing {
 
 /** Writes one descriptor, in a ring's table or in an indirect one; `next` counts only when there is `more`. */
 export function writeDescriptor(memory: SharedMemory, at: number, segment: Segment, more: boolean, next: number): void {
-  memory.write32(at + DESC.addr, lowHalf(segment.address));
-  memory.write32(at + DESC.addr + 4, highHalf(segment.address));
-  memory.write32(at + DESC.len, segment.bytes);
-  memory.write16(at + DESC.flags, (more ? VRING_DESC_F_NEXT : 0) | (segment.deviceWritable ? VRING_DESC_F_WRITE : 0));
-  memory.write16(at + DESC.next, next);
+  memory.write32(at, lowHalf(segment.address));
+  memory.write32(at + 4, highHalf(segment.address));
+  memory.write32(at + DESC_LEN, segment.bytes);
+  memory.write16(at + DESC_FLAGS, (more ? NEXT : 0) | (segment.deviceWritable ? WRITE : 0));
+  memory.write16(at + DESC_NEXT, next);
 }

@@ -35,7 +35,7 @@ describe("Chain.load()", () => {
 
 const CHAIN = "ring/chain.ts";
 const RULES = "ring/chain-rules.ts";
-const POINTER_WRITES = "memory = this.#tableMemory; flagsSeen |= flags & VRING_DESC_F_WRITE;";
+const POINTER_WRITES = "memory = this.#tableMemory; flagsSeen |= flags & WRITE;";
 
 type FactName = keyof typeof CHAIN_FACTS;
 
@@ -58,7 +58,7 @@ const FAULTS: readonly (readonly [what: string, patch: Patch, noticedBy: readonl
   ["WRITE on a pointer counts", [CHAIN, "memory = this.#tableMemory;", POINTER_WRITES], ["pointerWrite"]],
   [
     "INDIRECT is heeded in the head only",
-    [CHAIN, "if ((flags & VRING_DESC_F_INDIRECT) !== 0) {", "if (index === head && (flags & 4) !== 0) {"],
+    [CHAIN, "if ((flags & INDIRECT) !== 0) {", "if (index === head && (flags & 4) !== 0) {"],
     ["directThenTable", "nested", "orders", "pointerWrite", "unusedEntries", "withNext", "withoutFeature"],
   ],
 ];
@@ -228,7 +228,7 @@ describe("a chain that its peer changes while it is read", () => {
   });
 
   it.each([
-    ["flags", "const flags = last & 0xffff;", "const flags = memory.read16(at + VRING_DESC.offsets.flags);"],
+    ["flags", "const flags = last & 0xffff;", "const flags = memory.read16(at + DESC_FLAGS);"],
     ["next", "index = last >>> 16;", "index = memory.read16(at + VRING_DESC.offsets.next);"],
     ["length", "this.#append(address, length, flags);", "this.#append(address, memory.read32(at + 8) >>> 0, flags);"],
   ])("is something else to a walker that reads %s twice", async (_, passage, instead) => {

@@ -213,9 +213,9 @@ describe("these entries notice that", () => {
       wrongJump,
       /^32768 from 0/,
     ],
-    ["an id is not held against the size", [FILE, "used.id < areas.num && ", ""], wrongId, /^65536: /],
-    ["an id is cut to 16 bits", [FILE, "offsets.id) >>> 0", "offsets.id) & 0xffff"], wrongId, /^65536: /],
-    ["any id below the size is taken", [FILE, " && this.#table[used.id * COLUMNS + COUNT] !== 0", ""], wrongId, /^2: /],
+    ["an id is not held against the size", [FILE, "id < areas.num && ", ""], wrongId, /^65536: /],
+    ["an id is cut to 16 bits", [FILE, "read32(at) >>> 0", "read32(at) & 0xffff"], wrongId, /^65536: /],
+    ["any id below the size is taken", [FILE, " && this.#table[id * COLUMNS + COUNT] !== 0", ""], wrongId, /^2: /],
     [
       "a head stays outstanding",
       [FILE, "    this.#table[head * COLUMNS + COUNT] = 0;\n", ""],

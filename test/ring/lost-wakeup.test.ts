@@ -109,7 +109,7 @@ describe("somebody is left asleep where stores wait in a buffer, and nowhere els
 describe("an entry is seen before it is whole", () => {
   it.each([
     ["avail", DRIVER, "const slot = state.availIdx & (areas.num - 1);", "availIdx", /device: head-out-of-range/],
-    ["used", DEVICE, "const at = areas.used + VRING_USED.offsets.ring", "usedIdx", /driver: used-id-unknown/],
+    ["used", DEVICE, "const at = areas.used + RING_ENTRIES", "usedIdx", /driver: used-id-unknown/],
   ])("when the %s idx is published before its entry", async (area, half, passage, idx, says) => {
     const publish = `areas.${area}Memory.publish16(areas.${area} + 2, state.${idx} + 1);`;
     const halves = await faulty(half, [half, passage, `${publish} ${passage}`]);
@@ -120,7 +120,7 @@ describe("an entry is seen before it is whole", () => {
     ["avail", DRIVER, /device: address/],
     ["used", DEVICE, /driver: length/],
   ])("when the %s idx is a plain write, where stores overtake each other", async (area, half, says) => {
-    const publish = `areas.${area}Memory.publish16(areas.${area} + VRING_${area.toUpperCase()}.offsets.idx`;
+    const publish = `areas.${area}Memory.publish16(areas.${area} + RING_IDX`;
     const halves = await faulty(half, [half, publish, publish.replace("publish16", "write16")]);
     expect(outcomes(halves, { order: "tso" })).toEqual(["ended"]);
     expect(outcomes(halves, { order: "pso" }).join()).toMatch(says);

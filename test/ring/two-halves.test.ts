@@ -121,7 +121,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     what: "no mask on the slot of a used entry",
-    patch: [DEVICE, "(state.usedIdx & (areas.num - 1)) * VRING_USED_ELEM.size", "state.usedIdx * VRING_USED_ELEM.size"],
+    patch: [DEVICE, "(state.usedIdx & (areas.num - 1)) * USED_ELEM_SIZE", "state.usedIdx * USED_ELEM_SIZE"],
     says: /the device has stored to byte \d+, which is not its own/,
   },
   {
@@ -144,17 +144,13 @@ const FAULTS: readonly Fault[] = [
     patch: [
       DRIVER,
       "tail = this.#table[tail * COLUMNS + NEXT_FREE]!;",
-      "tail = this.areas.descMemory.read16(this.areas.desc + tail * VRING_DESC.size + DESC.next);",
+      "tail = this.areas.descMemory.read16(this.areas.desc + tail * DESC_SIZE + DESC_NEXT);",
     ],
     says: /descriptor \d+ (does not exist|is in two places)|a descriptor in use is given out/,
   },
   {
     what: "the device returns the head of the chain it took last",
-    patch: [
-      DEVICE,
-      "areas.usedMemory.write32(at + VRING_USED_ELEM.offsets.id, head);",
-      "areas.usedMemory.write32(at, this.chain.head);",
-    ],
+    patch: [DEVICE, "areas.usedMemory.write32(at, head);", "areas.usedMemory.write32(at, this.chain.head);"],
     says: /takeUsed: /,
   },
   {

@@ -108,8 +108,8 @@ describe("a faulty device half is found", () => {
     ["goes on with the ring's table inside an indirect one", "table = 0;", "table = 16;", ["walkers", "device-half"]],
     [
       "counts an empty element as readable",
-      "if ((flags & VRING_DESC_F_WRITE) !== 0) {",
-      "if (length > 0 && (flags & VRING_DESC_F_WRITE) !== 0) {",
+      "if ((flags & WRITE) !== 0) {",
+      "if (length > 0 && (flags & WRITE) !== 0) {",
       ["walkers"],
     ],
     ["allows one element too many", "if (this.count === ring.num)", "if (this.count === ring.num + 1)", ["walkers"]],

@@ -99,7 +99,7 @@ export const TWINS: readonly Twin[] = [
   },
 
   indexFirst("avail", DRIVER, "const slot = state.availIdx & (areas.num - 1);"),
-  indexFirst("used", DEVICE, "const at = areas.used + VRING_USED.offsets.ring"),
+  indexFirst("used", DEVICE, "const at = areas.used + RING_ENTRIES"),
   wrong(
     "store-behind-the-end",
     "a store behind the end",
