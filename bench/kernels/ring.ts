@@ -17,19 +17,10 @@ export class RingKernel implements Kernel {
     this.#share = newShare(input);
   }
 
-  /** The same work in one thread, in lockstep: only so do both sides of a comparison write the same bytes. */
   async outputs(): Promise<Uint8Array> {
-    const share = newShare(this.#share.input);
-    const driver = new DriverSide(share);
-    const device = new DeviceSide(share);
-    for (let round = 0; round < share.input[H.rounds]!; round++) {
-      driver.offer();
-      device.step();
-      device.step(); // A relay takes back now what the device returned after its first turn.
-      check(driver.takeAll() === share.input[H.outstanding], "every request came back");
-    }
+    const written = writtenInLockstep(this.#share.input);
     await this.#startThreads();
-    return Buffer.concat([share.guest, share.shadow, share.log].map((buffer) => new Uint8Array(buffer)));
+    return written;
   }
 
   async window(ns: number): Promise<number> {
@@ -57,6 +48,20 @@ export class RingKernel implements Kernel {
       if (cpu !== undefined && tid !== 0) pinThread(tid, cpu);
     }
   }
+}
+
+/** What the work of an input writes in one thread, in lockstep: only so do both sides of a comparison write the same. */
+export function writtenInLockstep(input: Int32Array): Uint8Array {
+  const share = newShare(input);
+  const driver = new DriverSide(share);
+  const device = new DeviceSide(share);
+  for (let round = 0; round < input[H.rounds]!; round++) {
+    driver.offer();
+    device.step();
+    device.step(); // A relay takes back now what the device returned after its first turn.
+    check(driver.takeAll() === input[H.outstanding], "every request came back");
+  }
+  return Buffer.concat([share.guest, share.shadow, share.log].map((buffer) => new Uint8Array(buffer)));
 }
 
 async function nextReport(worker: Worker): Promise<RingReport> {

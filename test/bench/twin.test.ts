@@ -10,6 +10,7 @@ import { BitmapKernel } from "../../bench/kernels/bitmap.js";
 import { IovaKernel } from "../../bench/kernels/iova.js";
 import type { Kernel } from "../../bench/kernels/kernel.js";
 import { RelayKernel } from "../../bench/kernels/relay.js";
+import { writtenInLockstep } from "../../bench/kernels/ring.js";
 import { ROWS } from "../../bench/rows.js";
 
 const compiler = findCompiler();
@@ -53,6 +54,18 @@ describe.skipIf(typeof compiler === "string")(`the C twin (${typeof compiler ===
   test.each(CASES)("writes what ours writes: %s", async (_, work, make) => {
     const ours = Buffer.from(await make(record(work)).outputs());
     expect(ours.equals(await outputOfTwin(work.kind as TwinName, work))).toBe(true);
+  });
+
+  test.each([
+    { relayed: false, outstanding: 16, batch: 4 },
+    { relayed: true, outstanding: 1, batch: 1 },
+    { relayed: true, outstanding: 16, batch: 4 },
+  ])("writes to rings and log what ours writes: %j", async (ring) => {
+    const work = { kind: "ring", queueSize: 64, ...ring } as const;
+    const ours = Buffer.from(writtenInLockstep(record(work)));
+    expect(ours.equals(await outputOfTwin("ring", work))).toBe(true);
+    const other = await outputOfTwin("ring", { ...work, relayed: !ring.relayed });
+    expect(ours.equals(other)).toBe(false);
   });
 
   test.each(["tree", "array"])("a walk over a %s ends in the same map", async (how) => {
