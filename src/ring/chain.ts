@@ -64,7 +64,7 @@ export class Chain {
     let index = head;
     let flagsSeen = 0;
     for (;;) {
-      if (index >= limit) throw new PeerFault("next-out-of-range", `descriptor ${index} of a table of ${limit}`);
+      if (index >= limit) throw nextOutOfRange(index, limit);
       const at = table + index * DESC_SIZE;
       const address = joinHalves(memory.read32(at), memory.read32(at + 4));
       const length = memory.read32(at + DESC_LEN) >>> 0;
@@ -73,23 +73,27 @@ export class Chain {
       if ((flags & INDIRECT) !== 0) {
         const nested = memory === this.#tableMemory;
         this.#refuse(indirectFault(flags, length, this.#indirect, nested, this.count, ring.num), index);
-        const fetched = readTable(address, this.#table.subarray(0, length));
-        if (fetched === "miss") return false;
-        if (fetched === "unmapped") throw new PeerFault("address-unmapped", `indirect table of ${length} bytes`);
+        if (!this.#fetchTable(address, length, readTable)) return false;
         memory = this.#tableMemory;
         table = 0;
         limit = length / DESC_SIZE;
         index = 0;
         continue;
       }
-      if (this.count === ring.num)
-        throw new PeerFault("chain-too-long", `more than ${ring.num} elements from head ${head}`);
+      if (this.count === ring.num) throw chainTooLong(head, ring.num);
       this.#refuse(orderFault(flags, flagsSeen), index);
       flagsSeen |= flags & WRITE;
       this.#append(address, length, flags);
       if ((flags & NEXT) === 0) return true;
       index = last >>> 16;
     }
+  }
+
+  /** False when the table cannot be fetched yet. */
+  #fetchTable(address: number, bytes: number, readTable: TableReader): boolean {
+    const fetched = readTable(address, this.#table.subarray(0, bytes));
+    if (fetched === "unmapped") throw new PeerFault("address-unmapped", `indirect table of ${bytes} bytes`);
+    return fetched === "ok";
   }
 
   #reset(head: number): void {
@@ -113,6 +117,20 @@ export class Chain {
   }
 
   #refuse(code: number, index: number): void {
-    if (code !== 0) throw new PeerFault(faultReason(code), `descriptor ${index} of the chain from head ${this.head}`);
+    if (code !== 0) throw brokenRule(code, index, this.head);
   }
+}
+
+// Apart from what throws them: V8 counts the bytes of a function, not what they cost, when it decides what to inline.
+
+function nextOutOfRange(index: number, limit: number): PeerFault {
+  return new PeerFault("next-out-of-range", `descriptor ${index} of a table of ${limit}`);
+}
+
+function chainTooLong(head: number, num: number): PeerFault {
+  return new PeerFault("chain-too-long", `more than ${num} elements from head ${head}`);
+}
+
+function brokenRule(code: number, index: number, head: number): PeerFault {
+  return new PeerFault(faultReason(code), `descriptor ${index} of the chain from head ${head}`);
 }

@@ -141,7 +141,7 @@ export class DriverRing {
     used.len = areas.usedMemory.read32(at + USED_ELEM_LEN) >>> 0;
     state.lastUsedIdx = u16(state.lastUsedIdx + 1);
     const known = id < areas.num && this.#table[id * COLUMNS + COUNT] !== 0;
-    if (!known) throw new PeerFault("used-id-unknown", `head ${id} is not outstanding`);
+    if (!known) throw usedIdUnknown(id);
     this.#free(id);
     return true;
   }
@@ -189,11 +189,12 @@ export class DriverRing {
 
   #free(head: number): void {
     const { state } = this;
-    const count = this.#table[head * COLUMNS + COUNT]!;
-    this.#table[head * COLUMNS + COUNT] = 0;
+    const table = this.#table;
+    const count = table[head * COLUMNS + COUNT]!;
+    table[head * COLUMNS + COUNT] = 0;
     let tail = head;
-    for (let i = 1; i < count; i++) tail = this.#table[tail * COLUMNS + NEXT_FREE]!;
-    this.#table[tail * COLUMNS + NEXT_FREE] = state.freeHead;
+    for (let i = 1; i < count; i++) tail = table[tail * COLUMNS + NEXT_FREE]!;
+    table[tail * COLUMNS + NEXT_FREE] = state.freeHead;
     state.freeHead = head;
     state.freeCount += count;
     state.outstanding -= 1;
@@ -204,9 +205,7 @@ export class DriverRing {
     const usedIdx = areas.usedMemory.observe16(areas.used + RING_IDX);
     const waiting = u16(usedIdx - state.lastUsedIdx);
     // An entry too many within the ring's size is found by its head, one by one, in takeUsed().
-    if (waiting > areas.num) {
-      throw new PeerFault("used-idx-overrun", `${waiting} entries used in a queue of ${areas.num}`);
-    }
+    if (waiting > areas.num) throw usedIdxOverrun(waiting, areas.num);
     state.usedIdx = usedIdx;
     return waiting !== 0;
   }
@@ -219,4 +218,14 @@ export function writeDescriptor(memory: SharedMemory, at: number, segment: Segme
   memory.write32(at + DESC_LEN, segment.bytes);
   memory.write16(at + DESC_FLAGS, (more ? NEXT : 0) | (segment.deviceWritable ? WRITE : 0));
   memory.write16(at + DESC_NEXT, next);
+}
+
+// Apart from what throws them: V8 counts the bytes of a function, not what they cost, when it decides what to inline.
+
+function usedIdUnknown(id: number): PeerFault {
+  return new PeerFault("used-id-unknown", `head ${id} is not outstanding`);
+}
+
+function usedIdxOverrun(waiting: number, num: number): PeerFault {
+  return new PeerFault("used-idx-overrun", `${waiting} entries used in a queue of ${num}`);
 }

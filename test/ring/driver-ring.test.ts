@@ -218,7 +218,7 @@ describe("these entries notice that", () => {
     ["any id below the size is taken", [FILE, " && this.#table[id * COLUMNS + COUNT] !== 0", ""], wrongId, /^2: /],
     [
       "a head stays outstanding",
-      [FILE, "    this.#table[head * COLUMNS + COUNT] = 0;\n", ""],
+      [FILE, "    table[head * COLUMNS + COUNT] = 0;\n", ""],
       wrongRepeat,
       /^at distance 1/,
     ],

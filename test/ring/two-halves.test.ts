@@ -143,7 +143,7 @@ const FAULTS: readonly Fault[] = [
     what: "the free list is read from the descriptor table (BI-52)",
     patch: [
       DRIVER,
-      "tail = this.#table[tail * COLUMNS + NEXT_FREE]!;",
+      "tail = table[tail * COLUMNS + NEXT_FREE]!;",
       "tail = this.areas.descMemory.read16(this.areas.desc + tail * DESC_SIZE + DESC_NEXT);",
     ],
     says: /descriptor \d+ (does not exist|is in two places)|a descriptor in use is given out/,
