@@ -216,12 +216,7 @@ describe("these entries notice that", () => {
     ["an id is not held against the size", [FILE, "id < areas.num && ", ""], wrongId, /^65536: /],
     ["an id is cut to 16 bits", [FILE, "read32(at) >>> 0", "read32(at) & 0xffff"], wrongId, /^65536: /],
     ["any id below the size is taken", [FILE, " && this.#table[id * COLUMNS + COUNT] !== 0", ""], wrongId, /^2: /],
-    [
-      "a head stays outstanding",
-      [FILE, "    table[head * COLUMNS + COUNT] = 0;\n", ""],
-      wrongRepeat,
-      /^at distance 1/,
-    ],
+    ["a head stays outstanding", [FILE, "    table[head * COLUMNS + COUNT] = 0;\n", ""], wrongRepeat, /^at distance 1/],
   ];
   for (const [what, patch, check, says] of faults) {
     it(what, async () => {
