@@ -50,7 +50,7 @@ export class RingKernel implements Kernel {
   }
 }
 
-/** What the work of an input writes in one thread, in lockstep: only so do both sides of a comparison write the same. */
+/** What the work of an input writes in one thread, in lockstep: only so do two sides write the same bytes. */
 export function writtenInLockstep(input: Int32Array): Uint8Array {
   const share = newShare(input);
   const driver = new DriverSide(share);

@@ -91,6 +91,11 @@ static void mark_used_entries(struct queue *q, uint16_t old_idx, uint16_t new_id
 {
 	if (!relay.log_on)
 		return;
+	int32_t last_byte = q->used_gpa + 6 + q->guest.num * 8 - 1;
+	if (q->used_gpa >> 12 == last_byte >> 12) {
+		mark_range(q->used_gpa, 1);
+		return;
+	}
 	uint32_t count = (uint16_t)(new_idx - old_idx);
 	uint32_t slot = old_idx & (q->guest.num - 1);
 	uint32_t straight = count < q->guest.num - slot ? count : q->guest.num - slot;
