@@ -68,7 +68,7 @@ export class Contest {
   async measure(row: Row): Promise<RowResult> {
     const start = performance.now();
     const contests: Pair[][] = row.b.map(() => []);
-    const processPairs = row.processPairs ?? this.#extent.processPairs;
+    const { processPairs } = this.#extentOf(row);
     for (let i = 0; i < processPairs; i++) {
       const beaten = outOfTheRunning(contests);
       for (const [other, side] of row.b.entries()) {
@@ -107,6 +107,13 @@ export class Contest {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
+  /** As many windows as the run's, over the pairs of processes that the row wants. */
+  #extentOf({ processPairs }: Row): Extent {
+    const extent = this.#extent;
+    if (processPairs === undefined) return extent;
+    return { ...extent, processPairs, windows: Math.ceil((extent.windows * extent.processPairs) / processPairs) };
+  }
+
   /** Pairs of windows next to each other, in turn A first and B first. */
   async #processPair(row: Row, other: Side): Promise<Pair[]> {
     const { processes, hashes } = await this.#start([row.a, other]);
@@ -117,12 +124,11 @@ export class Contest {
         requireEqualOutputs(row.name, hashes);
         this.outputsEqual = true;
       }
-      const { processPairs, windows, windowNs, warmNs } = this.#extent;
+      const { windows, windowNs, warmNs } = this.#extentOf(row);
       await a.window(warmNs);
       await b.window(warmNs);
       const pairs: Pair[] = [];
-      const wanted = Math.ceil((windows * processPairs) / (row.processPairs ?? processPairs));
-      for (let i = 0; i < wanted; i++) pairs.push(await pairOf(a, b, windowNs, i % 2 === 0));
+      for (let i = 0; i < windows; i++) pairs.push(await pairOf(a, b, windowNs, i % 2 === 0));
       return pairs;
     } finally {
       await Promise.all([a.stop(), b.stop()]);

@@ -11,16 +11,23 @@ enum { SLICE_ALONE = 200, SLICE_DEEP = 8192, USED_BYTES = 1 };
 /* Header of the input (bench/inputs/ring-input.ts); the relay's stands behind it. */
 enum { RELAYED, OUTSTANDING, OFFERED_BATCH, NUM, ROUNDS, RING_HEADER_WORDS = 16 };
 
-struct driver {
+/* What one thread writes shares no cache line with what another one uses: so these types are whole pairs of lines. */
+#define OWN_LINES __attribute__((aligned(128)))
+
+struct OWN_LINES driver {
 	struct ring ring;
+	uint32_t signals;
 	uint16_t avail_idx, published_avail_idx, last_used_idx, used_idx;
 	int32_t free_head, free_count, outstanding, next;
 	int32_t *next_free, *count;
 	struct used_elem taken;
 };
 
-struct device {
+struct OWN_LINES device {
 	struct ring ring;
+	/* The relay's queue, where there is one. */
+	struct queue queue;
+	uint32_t signals;
 	/* Whether its driver is the relay on its own thread. */
 	int32_t relayed;
 	uint16_t last_avail_idx, avail_idx, used_idx, published_used_idx;
@@ -31,12 +38,9 @@ struct device {
 	uint32_t *lengths;
 };
 
+static struct driver driver;
+static struct device device;
 static int32_t *input, *buffers;
-/* Each thread's own in cache lines of their own. */
-static struct driver driver __attribute__((aligned(128)));
-static struct device device __attribute__((aligned(128)));
-static struct queue shadow_queue;
-static uint32_t signals;
 static uint32_t stop, window_number;
 static double window_ns, result;
 
@@ -69,7 +73,7 @@ static void publish_avail(struct driver *d)
 		return;
 	publish_seq_cst(&d->ring.avail[1], d->avail_idx);
 	d->published_avail_idx = d->avail_idx;
-	signals += need_event(observe(avail_event(&d->ring)), d->avail_idx, old_idx);
+	d->signals += need_event(observe(avail_event(&d->ring)), d->avail_idx, old_idx);
 }
 
 static int observe_used_idx(struct driver *d)
@@ -168,7 +172,7 @@ static void publish_used(struct device *d)
 	else
 		publish_seq_cst(&d->ring.used[1], d->used_idx);
 	d->published_used_idx = d->used_idx;
-	signals += need_event(observe(used_event(&d->ring)), d->used_idx, old_idx);
+	d->signals += need_event(observe(used_event(&d->ring)), d->used_idx, old_idx);
 }
 
 static void offer(struct driver *d)
@@ -193,8 +197,8 @@ static int32_t take_all(struct driver *d)
 static void device_step(struct device *d)
 {
 	if (d->relayed) {
-		forward_used(&shadow_queue);
-		forward_avail(&shadow_queue);
+		forward_used(&d->queue);
+		forward_avail(&d->queue);
 	}
 	while (take_avail(d)) {
 		add_used(d);
@@ -278,8 +282,8 @@ static void reset(uint8_t *guest_memory, uint8_t *shadow_memory)
 	for (int32_t i = 0; i < num; i++)
 		driver.next_free[i] = i + 1;
 	make_relay(relay_input);
-	make_shadow(&shadow_queue, guest, shadow, relay_input[USED]);
 	device = (struct device){ .ring = input[RELAYED] ? shadow : guest, .relayed = input[RELAYED] };
+	make_shadow(&device.queue, guest, shadow, relay_input[USED]);
 	device.outstanding = zeroed(num * sizeof(int32_t));
 	device.addresses = zeroed(num * sizeof(uint64_t));
 	device.lengths = zeroed(num * sizeof(uint32_t));

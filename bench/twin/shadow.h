@@ -27,8 +27,8 @@ struct queue {
 	uint8_t *outstanding;
 };
 
-/* What all queues of a relay have in common. */
-static struct {
+/* What all queues of a relay have in common; whole pairs of cache lines, since other threads have statics too. */
+static struct __attribute__((aligned(128))) {
 	struct gpa_map map;
 	uint32_t iova_high;
 	uint32_t *dirty_log;
